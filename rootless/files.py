@@ -1,0 +1,184 @@
+"""Crash-safe primitives: whole-file writes, scratch directories, locks and the trash.
+
+The rule (docs/state.md): things appear and vanish by rename on one file system, so a reader sees all
+or nothing, and whatever a killed process leaves lies in ``scratch/`` or ``trash/`` with no lock held.
+"""
+
+from __future__ import annotations
+
+import os
+from contextlib import contextmanager
+from fcntl import LOCK_EX, LOCK_NB, LOCK_SH, flock
+from typing import TYPE_CHECKING
+
+from rootless.errors import Conflict
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+
+def random_name(size_bytes: int = 8) -> str:
+    """A name nobody else has: lower-case hex of that many random bytes."""
+    return os.urandom(size_bytes).hex()
+
+
+def write_atomic(path: str, content: bytes, *, mode: int = 0o600, durable: bool = True) -> None:
+    """Replace the file at ``path`` as one step; with ``durable`` it also survives a power cut."""
+    temporary = f"{path}.{random_name()}.tmp"
+    fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode)
+    try:
+        try:
+            write_all(fd, content)
+            if durable:
+                os.fsync(fd)
+        finally:
+            os.close(fd)
+        os.rename(temporary, path)
+    except BaseException:
+        os.unlink(temporary)
+        raise
+    if durable:
+        sync_directory(os.path.dirname(path))
+
+
+def write_all(fd: int, content: bytes) -> None:
+    """write(2) until all of ``content`` is written."""
+    view = memoryview(content)
+    while view:
+        view = view[os.write(fd, view) :]
+
+
+def read_bytes(path: str) -> bytes:
+    """The whole content of a file."""
+    with open(path, "rb", buffering=0) as file:
+        return file.readall()
+
+
+def sync_directory(path: str) -> None:
+    """Make renames and links in the directory durable."""
+    fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(fd)
+    finally:
+        os.close(fd)
+
+
+@contextmanager
+def lock(path: str, *, shared: bool = False, wait: bool = True) -> Iterator[int]:
+    """Hold flock(2) on the lock file at ``path``; yields its descriptor.
+
+    Raises Conflict when ``wait`` is false and another process holds it.
+    """
+    fd = open_lock(path, shared=shared, wait=wait)
+    try:
+        yield fd
+    finally:
+        os.close(fd)
+
+
+def open_lock(path: str, *, shared: bool = False, wait: bool = True) -> int:
+    """Take the lock and return the descriptor that holds it; closing it gives the lock up."""
+    fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        flock(fd, (LOCK_SH if shared else LOCK_EX) | (0 if wait else LOCK_NB))
+    except BlockingIOError:
+        os.close(fd)
+        raise Conflict(f"{path} is in use by another process") from None
+    except BaseException:
+        os.close(fd)
+        raise
+    return fd
+
+
+def is_locked(path: str) -> bool:
+    """Whether some process holds the lock; a missing file is not locked."""
+    try:
+        fd = os.open(path, os.O_RDWR | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return False
+    try:
+        flock(fd, LOCK_SH | LOCK_NB)
+    except BlockingIOError:
+        return True
+    finally:
+        os.close(fd)
+    return False
+
+
+@contextmanager
+def scratch(parent: str, purpose: str) -> Iterator[str]:
+    """A fresh locked directory under ``parent``; removed at the end unless it was published.
+
+    Prune skips it while the lock is held.  What other users own in it must be removed by the caller
+    from inside the user namespace (``storage.remove``).
+    """
+    os.makedirs(parent, mode=0o700, exist_ok=True)
+    path = f"{parent}/{purpose}-{random_name()}"
+    os.mkdir(path, 0o700)
+    fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        flock(fd, LOCK_EX)
+        yield path
+    finally:
+        remove_tree(path, missing_ok=True)
+        os.close(fd)
+
+
+def publish(path: str, target: str) -> bool:
+    """Rename a finished scratch directory to its place; False when somebody else was first."""
+    try:
+        os.rename(path, target)
+    except OSError:
+        if os.path.isdir(target):
+            return False
+        raise
+    return True
+
+
+def remove_tree(path: str, *, missing_ok: bool = False) -> None:
+    """Remove a directory with all that is in it, also where a mode forbids its owner to.
+
+    Works with directory descriptors, so a racing symlink is never followed.
+    """
+    parent = os.open(os.path.dirname(path) or ".", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        _remove_at(parent, os.path.basename(path))
+    except FileNotFoundError:
+        if not missing_ok:
+            raise
+    finally:
+        os.close(parent)
+
+
+def _remove_at(parent: int, name: str) -> None:
+    try:
+        os.unlink(name, dir_fd=parent)
+        return
+    except IsADirectoryError:
+        pass
+    except PermissionError:
+        if not _make_writable(parent, name):
+            raise
+    fd = os.open(name, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=parent)
+    try:
+        with os.scandir(fd) as entries:
+            names = [entry.name for entry in entries]
+        if names:
+            os.fchmod(fd, 0o700)
+        for child in names:
+            _remove_at(fd, child)
+    finally:
+        os.close(fd)
+    os.rmdir(name, dir_fd=parent)
+
+
+def _make_writable(parent: int, name: str) -> bool:
+    """unlink(2) of a directory says EPERM on some file systems; say whether it is a directory."""
+    import stat
+
+    status = os.stat(name, dir_fd=parent, follow_symlinks=False)
+    if not stat.S_ISDIR(status.st_mode):
+        return False
+    if status.st_mode & 0o700 != 0o700:
+        os.chmod(name, 0o700, dir_fd=parent)
+    return True

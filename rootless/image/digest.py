@@ -1,0 +1,54 @@
+"""Digests (OCI image-spec, descriptor.md) and the identifiers made from them."""
+
+from __future__ import annotations
+
+import hashlib
+from typing import TYPE_CHECKING, NewType
+
+from rootless.errors import ImageRefused
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+Digest = NewType("Digest", str)  # "sha256:<hex>" of bytes as they are stored or transferred
+DiffID = NewType("DiffID", str)  # digest of a layer's uncompressed tar
+ChainID = NewType("ChainID", str)  # digest that identifies a stack of layers
+
+_HEX_LENGTH = {"sha256": 64, "sha512": 128}
+_HEX_DIGITS = frozenset("0123456789abcdef")
+
+
+def parse_digest(text: str) -> Digest:
+    """Check that ``text`` is a digest that is safe as a path and that we can verify.
+
+    Raises ImageRefused for an unknown algorithm, a wrong length or a digit that is not lower-case hex.
+    """
+    algorithm, _, encoded = text.partition(":")
+    if _HEX_LENGTH.get(algorithm) != len(encoded) or not _HEX_DIGITS.issuperset(encoded):
+        raise ImageRefused(f"{text!r} is not a sha256 or sha512 digest")
+    return Digest(text)
+
+
+def digest_of(content: bytes, algorithm: str = "sha256") -> Digest:
+    """The digest of ``content``."""
+    return Digest(f"{algorithm}:{hashlib.new(algorithm, content).hexdigest()}")
+
+
+def encoded(digest: str) -> str:
+    """The part after the colon, as it appears on disk and in short ids."""
+    return digest.partition(":")[2]
+
+
+def chain_id(parent: ChainID | None, diff_id: DiffID) -> ChainID:
+    """ChainID of ``diff_id`` on top of ``parent`` (image-spec config.md, "Layer ChainID")."""
+    if parent is None:
+        return ChainID(diff_id)
+    return ChainID(digest_of(f"{parent} {diff_id}".encode()))
+
+
+def chain_ids(diff_ids: Iterable[DiffID]) -> tuple[ChainID, ...]:
+    """The ChainID of every layer of an image, base first."""
+    chain: list[ChainID] = []
+    for diff_id in diff_ids:
+        chain.append(chain_id(chain[-1] if chain else None, diff_id))
+    return tuple(chain)

@@ -1,0 +1,77 @@
+"""Id maps: which ids of a user namespace are which ids outside (user_namespaces(7), subuid(5)).
+
+Pure: the texts of /etc/subuid and the like come in as arguments.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+
+class IdRange(NamedTuple):
+    """``size`` ids from ``inside`` in the namespace are those from ``outside`` in its parent."""
+
+    inside: int
+    outside: int
+    size: int
+
+
+class IdMap(NamedTuple):
+    """The uid and gid map of a user namespace, and how they are written.
+
+    ``writer`` is ``helpers`` (newuidmap, newgidmap), ``direct`` (we hold CAP_SETUID and CAP_SETGID in
+    the parent namespace) or ``single`` (one id each, setgroups denied).
+    """
+
+    uids: tuple[IdRange, ...]
+    gids: tuple[IdRange, ...]
+    writer: str
+
+    @property
+    def is_single(self) -> bool:
+        """Whether only one uid exists inside."""
+        return sum(each.size for each in self.uids) == 1
+
+
+def single(uid: int, gid: int) -> IdMap:
+    """Root inside is the caller outside, and there is nobody else."""
+    return IdMap((IdRange(0, uid, 1),), (IdRange(0, gid, 1),), "single")
+
+
+def subordinate_ranges(text: str, name: str, uid: int) -> tuple[tuple[int, int], ...]:
+    """The (start, count) pairs that /etc/subuid or /etc/subgid gives a user, in file order.
+
+    A line names the user by login name or by number (subuid(5)); malformed lines are skipped, as
+    newuidmap does.
+    """
+    ranges = []
+    for line in text.splitlines():
+        owner, _, rest = line.partition(":")
+        start, _, count = rest.partition(":")
+        if owner in (name, str(uid)) and start.isdigit() and count.strip().isdigit() and int(count):
+            ranges.append((int(start), int(count)))
+    return tuple(ranges)
+
+
+def stack(first: int, ranges: tuple[tuple[int, int], ...]) -> tuple[IdRange, ...]:
+    """Map 0 to ``first`` and the ranges after it, one after the other."""
+    mapped = [IdRange(0, first, 1)]
+    for start, count in ranges:
+        mapped.append(IdRange(mapped[-1].inside + mapped[-1].size, start, count))
+    return tuple(mapped)
+
+
+def to_outside(ranges: tuple[IdRange, ...], inside: int) -> int | None:
+    """The id outside that ``inside`` is, or None where it is not mapped."""
+    for each in ranges:
+        if each.inside <= inside < each.inside + each.size:
+            return each.outside + inside - each.inside
+    return None
+
+
+def to_inside(ranges: tuple[IdRange, ...], outside: int) -> int | None:
+    """The id inside that ``outside`` is, or None where it is not mapped."""
+    for each in ranges:
+        if each.outside <= outside < each.outside + each.size:
+            return each.inside + outside - each.outside
+    return None
