@@ -1,0 +1,1 @@
+"""The OCI image-spec: names, documents, digests, the layout on disk, archives."""

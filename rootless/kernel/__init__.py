@@ -1,0 +1,1 @@
+"""System calls, one wrapper each; the only users of ctypes."""

@@ -1,0 +1,1 @@
+"""The OCI runtime-spec: from options to a running process."""

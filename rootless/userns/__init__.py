@@ -1,0 +1,1 @@
+"""The user namespace comes first: id maps, and calling a function inside."""
