@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from typing import TYPE_CHECKING, NewType
 
 from rootless.errors import ImageRefused
@@ -31,6 +30,8 @@ def parse_digest(text: str) -> Digest:
 
 def digest_of(content: bytes, algorithm: str = "sha256") -> Digest:
     """The digest of ``content``."""
+    import hashlib  # OpenSSL takes 4 ms to load, and a `run` of a stored image hashes nothing
+
     return Digest(f"{algorithm}:{hashlib.new(algorithm, content).hexdigest()}")
 
 
@@ -52,3 +53,40 @@ def chain_ids(diff_ids: Iterable[DiffID]) -> tuple[ChainID, ...]:
     for diff_id in diff_ids:
         chain.append(chain_id(chain[-1] if chain else None, diff_id))
     return tuple(chain)
+
+
+def check_bytes(content: bytes, *, digest: Digest, size_bytes: int, name: str) -> None:
+    """Raise ImageRefused unless ``content`` has the size, and then the digest, that it should."""
+    if len(content) != size_bytes:
+        raise ImageRefused(f"{name} has {len(content)} bytes, not {size_bytes}")
+    actual = digest_of(content, digest.partition(":")[0])
+    if actual != digest:
+        raise ImageRefused(f"{name} has the digest {actual}, not {digest}")
+
+
+class Verifier:
+    """Counts and hashes bytes on their way; one byte too many is refused as soon as it comes."""
+
+    def __init__(self, digest: Digest, size_bytes: int, *, name: str):
+        import hashlib
+
+        self._hash = hashlib.new(digest.partition(":")[0])
+        self.digest = digest
+        self.size_bytes = size_bytes
+        self.name = name
+        self.done_bytes = 0
+
+    def update(self, chunk: bytes | memoryview) -> None:
+        """Take the next bytes; raises ImageRefused when there are more than announced."""
+        self.done_bytes += len(chunk)
+        if self.done_bytes > self.size_bytes:
+            raise ImageRefused(f"{self.name} is longer than the {self.size_bytes} bytes announced")
+        self._hash.update(chunk)
+
+    def finish(self) -> None:
+        """Raise ImageRefused unless all bytes came and are the right ones."""
+        if self.done_bytes != self.size_bytes:
+            raise ImageRefused(f"{self.name} has {self.done_bytes} bytes, not {self.size_bytes}")
+        actual = f"{self.digest.partition(':')[0]}:{self._hash.hexdigest()}"
+        if actual != self.digest:
+            raise ImageRefused(f"{self.name} has the digest {actual}, not {self.digest}")
