@@ -159,7 +159,13 @@ def _remove_at(parent: int, name: str) -> None:
     except PermissionError:
         if not _make_writable(parent, name):
             raise
-    fd = os.open(name, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=parent)
+    flags = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+    try:
+        fd = os.open(name, flags, dir_fd=parent)
+    except PermissionError:  # mode 0000, as overlayfs leaves its work directory
+        if not _make_writable(parent, name):
+            raise
+        fd = os.open(name, flags, dir_fd=parent)
     try:
         with os.scandir(fd) as entries:
             names = [entry.name for entry in entries]

@@ -9,7 +9,6 @@ import os
 from typing import NamedTuple
 
 from rootless.errors import StoreFailed
-from rootless.image.digest import encoded
 
 
 class Paths(NamedTuple):
@@ -40,7 +39,7 @@ class Paths(NamedTuple):
 
     def layer(self, form: str, chain_id: str) -> str:
         """One unpacked layer; ``form`` says how whiteouts and owners are written (storage.driver)."""
-        return f"{self.data}/layers/{form}/{encoded(chain_id)}"
+        return f"{self.data}/layers/{form}/{chain_id.partition(':')[2]}"
 
     @property
     def containers(self) -> str:

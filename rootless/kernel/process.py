@@ -1,0 +1,82 @@
+"""prctl(2), pidfds, close_range(2), seccomp(2): what a process sets about itself."""
+
+from __future__ import annotations
+
+import os
+from ctypes import (
+    POINTER,
+    Structure,
+    byref,
+    c_char_p,
+    c_int,
+    c_uint,
+    c_ulong,
+    c_ushort,
+    c_void_p,
+    create_string_buffer,
+)
+from ctypes import cast as c_cast
+
+from rootless.kernel.libc import function, system_call
+
+_PR_SET_PDEATHSIG = 1
+_PR_SET_DUMPABLE = 4
+_PR_SET_NAME = 15
+_PR_SET_CHILD_SUBREAPER = 36
+_PR_SET_NO_NEW_PRIVS = 38
+_SECCOMP_SET_MODE_FILTER = 1
+SECCOMP_FILTER_FLAG_NEW_LISTENER = 8
+
+_SYS_SECCOMP = {"x86_64": 317}.get(os.uname().machine, 277)
+_SYS_CLOSE_RANGE = 436
+
+_prctl = function("prctl", c_int, c_ulong, c_ulong, c_ulong, c_ulong)
+_prctl_name = function("prctl", c_int, c_char_p, c_ulong, c_ulong, c_ulong)
+_close_range = system_call(_SYS_CLOSE_RANGE, c_uint, c_uint, c_uint)
+
+
+class _SockFprog(Structure):
+    _fields_ = (("length", c_ushort), ("filter", c_void_p))
+
+
+_seccomp = system_call(_SYS_SECCOMP, c_uint, c_uint, POINTER(_SockFprog))
+
+
+def set_parent_death_signal(signal: int) -> None:
+    """Ask for ``signal`` when the parent thread ends; a change of uid clears it (prctl(2))."""
+    _prctl(_PR_SET_PDEATHSIG, signal, 0, 0, 0)
+
+
+def set_dumpable(dumpable: bool) -> None:
+    """Whether others of the same user may trace this process and open what /proc shows of it."""
+    _prctl(_PR_SET_DUMPABLE, int(dumpable), 0, 0, 0)
+
+
+def set_name(name: str) -> None:
+    """The name that ps(1) shows for this thread, cut to 15 bytes."""
+    _prctl_name(_PR_SET_NAME, name.encode()[:15], 0, 0, 0)
+
+
+def become_subreaper() -> None:
+    """Orphans among our descendants become our children."""
+    _prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+
+
+def set_no_new_privileges() -> None:
+    """From now on execve(2) grants nothing: no setuid, no file capabilities."""
+    _prctl(_PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)
+
+
+def close_from(first: int) -> None:
+    """Close every descriptor from ``first`` on (close_range(2), Linux 5.9)."""
+    try:
+        _close_range(first, 0xFFFFFFFF, 0)
+    except OSError:
+        os.closerange(first, os.sysconf("SC_OPEN_MAX"))
+
+
+def install_filter(program: bytes, flags: int = 0) -> int:
+    """Load classic BPF as a seccomp filter; returns the listener with FLAG_NEW_LISTENER, else 0."""
+    buffer = create_string_buffer(program, len(program))
+    request = _SockFprog(len(program) // 8, c_cast(buffer, c_void_p))
+    return _seccomp(_SECCOMP_SET_MODE_FILTER, flags, byref(request))

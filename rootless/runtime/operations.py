@@ -1,0 +1,455 @@
+"""Operations: what a launch does, one small value each.  CHILD SIDE ``apply``, host side ``str``.
+
+An operation touches the container's root only through a descriptor of it (``Root.fd``) and
+openat2(2), so no symbolic link of an image leads outside.  The standard library that ``apply`` needs
+is imported with this module: after pivot_root it would be gone.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+from stat import S_ISCHR, S_ISDIR
+from typing import NamedTuple, Protocol
+
+from rootless.kernel import link, mount
+from rootless.kernel.mount import (
+    MS_NODEV,
+    MS_NOEXEC,
+    MS_NOSUID,
+    MS_PRIVATE,
+    MS_RDONLY,
+    MS_REC,
+    RESOLVE_IN_ROOT,
+    RESOLVE_NO_MAGICLINKS,
+    RESOLVE_NO_SYMLINKS,
+)
+
+_PLAIN = RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS
+_NO_LINKS = _PLAIN | RESOLVE_NO_SYMLINKS
+_NULL_DEVICE = os.makedev(1, 3)
+_PROC_SUPER_MAGIC = 0x9FA0
+
+
+class Root:
+    """The new root file system: a descriptor once it is mounted, and the terminal when there is one."""
+
+    fd = -1
+    terminal = -1
+
+
+class Operation(Protocol):
+    """One step of a launch."""
+
+    def apply(self, root: Root) -> None:
+        """Do it, in the container's namespaces.  Raises OSError."""
+        ...
+
+
+class SetPropagation(NamedTuple):
+    """Keep our mounts from reaching the host (and with slave, let the host's reach us)."""
+
+    flags: int = MS_PRIVATE
+
+    def apply(self, root: Root) -> None:
+        mount.propagate("/", self.flags | MS_REC)
+
+    def __str__(self) -> str:
+        return f"make every mount {'private' if self.flags == MS_PRIVATE else 'a slave of the host'}"
+
+
+class MountOverlay(NamedTuple):
+    """Stack the layers with the kernel's overlayfs; the top layer comes first."""
+
+    lower: tuple[str, ...]
+    upper: str | None
+    work: str | None
+    options: tuple[str, ...]
+    target: str
+
+    def apply(self, root: Root) -> None:
+        # /proc/self/fd names are short, so that hundreds of layers fit in the page that mount(2)
+        # takes, and they keep the caller's paths out of the container's mountinfo.
+        fds = [os.open(path, os.O_PATH | os.O_CLOEXEC) for path in self.lower]
+        options = ["lowerdir=" + ":".join(f"/proc/self/fd/{fd}" for fd in fds)]
+        for key, path in (("upperdir", self.upper), ("workdir", self.work)):
+            if path is not None:
+                fds.append(os.open(path, os.O_PATH | os.O_CLOEXEC))
+                options.append(f"{key}=/proc/self/fd/{fds[-1]}")
+        mount.mount("overlay", self.target, "overlay", 0, ",".join((*options, *self.options)))
+        for fd in fds:
+            os.close(fd)
+        root.fd = os.open(self.target, os.O_PATH | os.O_CLOEXEC)
+
+    def __str__(self) -> str:
+        return f"mount overlay of {_plural(len(self.lower), 'layer')} on {self.target}"
+
+
+class BindRoot(NamedTuple):
+    """A directory is the root as it is."""
+
+    source: str
+    target: str
+
+    def apply(self, root: Root) -> None:
+        mount.bind(self.source, self.target)
+        root.fd = os.open(self.target, os.O_PATH | os.O_CLOEXEC)
+
+    def __str__(self) -> str:
+        return f"bind {self.source} on {self.target}"
+
+
+class UseRoot(NamedTuple):
+    """Something else has mounted the root already."""
+
+    target: str
+
+    def apply(self, root: Root) -> None:
+        root.fd = os.open(self.target, os.O_PATH | os.O_CLOEXEC)
+
+    def __str__(self) -> str:
+        return f"use the file system that is mounted on {self.target}"
+
+
+class MountNew(NamedTuple):
+    """Mount a new kernel file system inside the root."""
+
+    kind: str
+    target: str
+    flags: int = 0
+    options: str = ""
+    resolve: int = _PLAIN
+
+    def apply(self, root: Root) -> None:
+        fd = open_target(root.fd, self.target, is_directory=True, resolve=self.resolve)
+        mount.mount(self.kind, f"/proc/self/fd/{fd}", self.kind, self.flags, self.options)
+        os.close(fd)
+
+    def __str__(self) -> str:
+        return f"mount {self.kind} on {self.target}{_words(self.flags, self.options)}"
+
+
+class CopyUpTmpfs(NamedTuple):
+    """A tmpfs that starts with what the image has at its mount point."""
+
+    target: str
+    flags: int = 0
+    options: str = ""
+
+    def apply(self, root: Root) -> None:
+        below = open_target(root.fd, self.target, is_directory=True)
+        source = os.open(f"/proc/self/fd/{below}", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        mount.mount("tmpfs", f"/proc/self/fd/{below}", "tmpfs", self.flags & ~MS_RDONLY, self.options)
+        os.close(below)
+        above = mount.open_in_root(root.fd, self.target, os.O_RDONLY | os.O_DIRECTORY, resolve=_PLAIN)
+        _copy_tree(source, above)
+        if self.flags & MS_RDONLY:
+            mount.set_attributes(above, mount.MOUNT_ATTR_RDONLY)
+        os.close(source)
+        os.close(above)
+
+    def __str__(self) -> str:
+        return f"mount tmpfs on {self.target} with what is there{_words(self.flags, self.options)}"
+
+
+class BindMount(NamedTuple):
+    """Show a host path inside the container.
+
+    ``attributes`` are MOUNT_ATTR_* flags, put on the copy before anybody can see it; with
+    ``recursive_attributes`` also on the mounts below it.
+    """
+
+    source: str
+    target: str
+    attributes: int = 0
+    recursive: bool = True
+    recursive_attributes: bool = False
+    propagation: int = MS_PRIVATE | MS_REC
+    resolve: int = _PLAIN
+
+    def apply(self, root: Root) -> None:
+        is_directory = S_ISDIR(os.stat(self.source).st_mode)
+        fd = open_target(root.fd, self.target, is_directory=is_directory, resolve=self.resolve)
+        tree = mount.clone_tree(self.source, recursive=self.recursive)
+        _attach(tree, fd, self.attributes, recursive=self.recursive_attributes)
+        if self.propagation != MS_PRIVATE | MS_REC:
+            mount.propagate(f"/proc/self/fd/{tree}", self.propagation)
+        os.close(tree)
+
+    def __str__(self) -> str:
+        return f"bind {self.source} on {self.target}{_attribute_words(self.attributes)}"
+
+
+class MakeSymlink(NamedTuple):
+    """A symbolic link inside a file system that we mounted."""
+
+    text: str
+    target: str
+
+    def apply(self, root: Root) -> None:
+        directory, _, name = self.target.rpartition("/")
+        parent = mount.open_in_root(root.fd, directory or "/", os.O_PATH, resolve=_NO_LINKS)
+        try:
+            os.symlink(self.text, name, dir_fd=parent)
+        except FileExistsError:
+            pass
+        os.close(parent)
+
+    def __str__(self) -> str:
+        return f"link {self.target} to {self.text}"
+
+
+class OpenTerminal(NamedTuple):
+    """Make a pseudo-terminal in the container's own devpts and show it as /dev/console."""
+
+    uid: int
+
+    def apply(self, root: Root) -> None:
+        flags = os.O_RDWR | os.O_NOCTTY
+        root.terminal = mount.open_in_root(root.fd, "/dev/pts/ptmx", flags, resolve=_NO_LINKS)
+        link.unlock_terminal(root.terminal)
+        peer = link.open_terminal_peer(root.terminal)
+        os.fchown(peer, self.uid, -1)
+        fd = open_target(root.fd, "/dev/console", is_directory=False, resolve=_NO_LINKS)
+        mount.bind(f"/proc/self/fd/{peer}", f"/proc/self/fd/{fd}", recursive=False)
+        os.close(fd)
+        os.dup2(peer, 0)
+        os.dup2(peer, 1)
+        os.dup2(peer, 2)
+        if peer > 2:
+            os.close(peer)
+
+    def __str__(self) -> str:
+        return "open a terminal and bind it on /dev/console"
+
+
+class MaskPath(NamedTuple):
+    """Hide a kernel file behind the null device, or a directory behind an empty one."""
+
+    path: str
+
+    def apply(self, root: Root) -> None:
+        try:
+            fd = mount.open_in_root(root.fd, self.path, os.O_PATH, resolve=_NO_LINKS)
+        except (FileNotFoundError, NotADirectoryError):
+            return
+        if S_ISDIR(os.fstat(fd).st_mode):
+            mount.mount("tmpfs", f"/proc/self/fd/{fd}", "tmpfs", MS_RDONLY, "size=0,nr_inodes=1")
+            os.close(fd)
+            return
+        null = os.open("/dev/null", os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC)
+        status = os.fstat(null)
+        # A /dev/null that an image brought would be a file of the attacker (CVE-2025-31133).
+        if not S_ISCHR(status.st_mode) or status.st_rdev != _NULL_DEVICE:
+            raise OSError(errno.ENODEV, "not the null device", "/dev/null")
+        mount.bind(f"/proc/self/fd/{null}", f"/proc/self/fd/{fd}", recursive=False)
+        os.close(null)
+        os.close(fd)
+
+    def __str__(self) -> str:
+        return f"mask {self.path}"
+
+
+class ReadOnlyPath(NamedTuple):
+    """Make a kernel path read-only by binding it on itself."""
+
+    path: str
+
+    def apply(self, root: Root) -> None:
+        try:
+            fd = mount.open_in_root(root.fd, self.path, os.O_PATH, resolve=_NO_LINKS)
+        except (FileNotFoundError, NotADirectoryError):
+            return
+        tree = mount.clone_tree("", directory_fd=fd)
+        _attach(tree, fd, mount.MOUNT_ATTR_RDONLY, recursive=True)
+        os.close(tree)
+
+    def __str__(self) -> str:
+        return f"make {self.path} read-only"
+
+
+class ReadOnlyRoot(NamedTuple):
+    """Make the root file system itself read-only; mounts on it keep their own mode."""
+
+    def apply(self, root: Root) -> None:
+        mount.set_attributes(root.fd, mount.MOUNT_ATTR_RDONLY)
+
+    def __str__(self) -> str:
+        return "make the root file system read-only"
+
+
+class SetHostname(NamedTuple):
+    """sethostname(2), in the container's UTS namespace."""
+
+    name: str
+
+    def apply(self, root: Root) -> None:
+        link.set_hostname(self.name)
+
+    def __str__(self) -> str:
+        return f"set the hostname {self.name}"
+
+
+class SetDomainname(NamedTuple):
+    """setdomainname(2)."""
+
+    name: str
+
+    def apply(self, root: Root) -> None:
+        link.set_domainname(self.name)
+
+    def __str__(self) -> str:
+        return f"set the NIS domain name {self.name}"
+
+
+class RaiseLoopback(NamedTuple):
+    """Bring ``lo`` up in a new network namespace."""
+
+    def apply(self, root: Root) -> None:
+        link.set_up("lo")
+
+    def __str__(self) -> str:
+        return "bring lo up"
+
+
+class WriteSysctl(NamedTuple):
+    """Write a namespaced kernel parameter."""
+
+    name: str
+    value: str
+
+    def apply(self, root: Root) -> None:
+        path = f"/proc/sys/{self.name.replace('.', '/')}"
+        fd = mount.open_in_root(root.fd, path, os.O_WRONLY, resolve=_NO_LINKS)
+        # A write that lands in another file system is an attack (CVE-2025-52881).
+        if mount.filesystem_type(fd) != _PROC_SUPER_MAGIC:
+            raise OSError(errno.EXDEV, "not a file of procfs", path)
+        os.write(fd, self.value.encode())
+        os.close(fd)
+
+    def __str__(self) -> str:
+        return f"set {self.name} to {self.value}"
+
+
+class PivotRoot(NamedTuple):
+    """Make the new root "/" and let go of the old one."""
+
+    def apply(self, root: Root) -> None:
+        os.fchdir(root.fd)
+        # Both "." stacks the old root on the new one, so no directory is needed (pivot_root(2)).
+        mount.pivot_root(".", ".")
+        mount.unmount(".", mount.MNT_DETACH)
+        os.chdir("/")
+        os.close(root.fd)
+        root.fd = -1
+
+    def __str__(self) -> str:
+        return "pivot into the new root and detach the old one"
+
+
+def open_target(
+    root: int, path: str, *, is_directory: bool, resolve: int = _PLAIN, mode: int = 0o755
+) -> int:
+    """Open a mount point inside ``root``, making it and its parents where they are missing.
+
+    Raises OSError: ELOOP for a link that ``resolve`` forbids.
+    """
+    try:
+        return mount.open_in_root(root, path, os.O_PATH, resolve=resolve)
+    except FileNotFoundError:
+        pass
+    names = [name for name in path.split("/") if name and name != "."]
+    parent = os.dup(root)
+    for depth, name in enumerate(names):
+        last = depth == len(names) - 1
+        below = "/" + "/".join(names[: depth + 1])
+        try:
+            child = mount.open_in_root(root, below, os.O_PATH, resolve=resolve)
+        except FileNotFoundError:
+            if last and not is_directory:
+                flags = os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_NOFOLLOW | os.O_CLOEXEC
+                os.close(os.open(name, flags, 0o644, dir_fd=parent))
+            else:
+                os.mkdir(name, mode, dir_fd=parent)
+            child = mount.open_in_root(root, below, os.O_PATH, resolve=resolve)
+        os.close(parent)
+        parent = child
+    return parent
+
+
+def _attach(tree: int, target: int, attributes: int, *, recursive: bool) -> None:
+    if attributes:
+        mount.set_attributes(tree, attributes, recursive=recursive)
+    mount.move_to(tree, target)
+    os.close(target)
+
+
+def _copy_tree(source: int, target: int) -> None:
+    """Copy what is in one directory to another, by descriptors: files, links, modes, owners."""
+    with os.scandir(source) as entries:
+        names = [entry.name for entry in entries]
+    for name in names:
+        status = os.stat(name, dir_fd=source, follow_symlinks=False)
+        if S_ISDIR(status.st_mode):
+            os.mkdir(name, 0o700, dir_fd=target)
+            flags = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+            below = os.open(name, flags, dir_fd=source)
+            above = os.open(name, flags, dir_fd=target)
+            _copy_tree(below, above)
+            os.close(below)
+            os.close(above)
+        elif status.st_mode & 0o170000 == 0o120000:
+            os.symlink(os.readlink(name, dir_fd=source), name, dir_fd=target)
+        elif status.st_mode & 0o170000 == 0o100000:
+            _copy_file(source, target, name)
+        else:
+            continue
+        _copy_owner(target, name, status)
+    _copy_own_mode(source, target)
+
+
+def _copy_file(source: int, target: int, name: str) -> None:
+    reader = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=source)
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
+    writer = os.open(name, flags, 0o600, dir_fd=target)
+    while os.sendfile(writer, reader, None, 1 << 24):
+        pass
+    os.close(reader)
+    os.close(writer)
+
+
+def _copy_owner(target: int, name: str, status: os.stat_result) -> None:
+    os.chown(name, status.st_uid, status.st_gid, dir_fd=target, follow_symlinks=False)
+    if status.st_mode & 0o170000 != 0o120000:
+        os.chmod(name, status.st_mode & 0o7777, dir_fd=target)
+
+
+def _copy_own_mode(source: int, target: int) -> None:
+    status = os.fstat(source)
+    os.fchown(target, status.st_uid, status.st_gid)
+    os.fchmod(target, status.st_mode & 0o7777)
+
+
+_FLAG_WORDS = ((MS_RDONLY, "ro"), (MS_NOSUID, "nosuid"), (MS_NODEV, "nodev"), (MS_NOEXEC, "noexec"))
+_ATTRIBUTE_WORDS = (
+    (mount.MOUNT_ATTR_RDONLY, "read-only"),
+    (mount.MOUNT_ATTR_NOSUID, "nosuid"),
+    (mount.MOUNT_ATTR_NODEV, "nodev"),
+    (mount.MOUNT_ATTR_NOEXEC, "noexec"),
+)
+
+
+def _words(flags: int, options: str) -> str:
+    words = [word for flag, word in _FLAG_WORDS if flags & flag]
+    if options:
+        words.append(options)
+    return f" ({','.join(words)})" if words else ""
+
+
+def _attribute_words(attributes: int) -> str:
+    words = [word for flag, word in _ATTRIBUTE_WORDS if attributes & flag]
+    return f" ({','.join(words)})" if words else ""
+
+
+def _plural(count: int, noun: str) -> str:
+    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"

@@ -1,0 +1,245 @@
+"""Enter a user namespace: HOST SIDE fork, id maps by newuidmap/newgidmap; CHILD SIDE the function.
+
+The child is root of a new user namespace.  It is how everything that touches files of subordinate ids
+is done: unpacking, committing, deleting.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING, Any, Generic, NoReturn, TypeVar
+
+from rootless.errors import HostLacks, RootlessError
+from rootless.kernel import namespace
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from rootless.userns.idmap import IdMap, IdRange
+
+T = TypeVar("T")
+_SIGKILL = 9
+
+
+def write_maps(pid: int, id_map: IdMap) -> None:
+    """Give the user namespace of process ``pid`` its maps (user_namespaces(7), newuidmap(1)).
+
+    ``pid`` must have unshared its user namespace and still belong to the caller.
+    Raises HostLacks with newuidmap's own words when it refuses.
+    """
+    if id_map.writer == "helpers":
+        _run_helpers(pid, id_map)
+        return
+    if id_map.writer == "single":
+        # setgroups must be denied before an unprivileged gid_map write (Linux 3.19).
+        namespace.write_id_file(pid, "setgroups", b"deny")
+    try:
+        namespace.write_id_file(pid, "uid_map", namespace.map_text(id_map.uids))
+        namespace.write_id_file(pid, "gid_map", namespace.map_text(id_map.gids))
+    except PermissionError as error:
+        raise HostLacks(
+            f"the kernel refused the id map of a user namespace: {error.strerror}",
+            hint="rootless doctor",
+        ) from None
+
+
+def _run_helpers(pid: int, id_map: IdMap) -> None:
+    """newuidmap and newgidmap beside each other; each checks /etc/subuid or /etc/subgid itself."""
+    read_end, write_end = os.pipe2(os.O_CLOEXEC)
+    started = []
+    try:
+        for helper, ranges in (("newuidmap", id_map.uids), ("newgidmap", id_map.gids)):
+            argv = [helper, str(pid), *_numbers(ranges)]
+            started.append((helper, _spawn_quietly(argv, write_end)))
+        os.close(write_end)
+        write_end = -1
+        failed = [name for name, child in started if os.waitpid(child, 0)[1] != 0]
+        if failed:
+            words = os.read(read_end, 4096).decode(errors="replace").strip() or "it gave no reason"
+            raise HostLacks(
+                f"{failed[0]} could not write the id map: {words}",
+                hint="rootless doctor",
+            )
+    finally:
+        os.close(read_end)
+        if write_end >= 0:
+            os.close(write_end)
+
+
+def _numbers(ranges: tuple[IdRange, ...]) -> list[str]:
+    return [str(number) for each in ranges for number in each]
+
+
+def _spawn_quietly(argv: list[str], error_fd: int) -> int:
+    try:
+        return os.posix_spawnp(
+            argv[0],
+            argv,
+            os.environ,
+            file_actions=[
+                (os.POSIX_SPAWN_OPEN, 0, "/dev/null", os.O_RDONLY, 0),
+                (os.POSIX_SPAWN_OPEN, 1, "/dev/null", os.O_WRONLY, 0),
+                (os.POSIX_SPAWN_DUP2, error_fd, 2),
+            ],
+        )
+    except FileNotFoundError:
+        raise HostLacks(
+            f"{argv[0]} is not installed", hint="an administrator can: apt-get install uidmap"
+        ) from None
+
+
+class Child(Generic[T]):
+    """A process in a user namespace that computes something; ``wait`` must be called once."""
+
+    def __init__(self, pid: int, answer: int):
+        self.pid = pid
+        self._answer = answer
+
+    def wait(self) -> T:
+        """What the function returned.
+
+        Raises what it raised, when that was a RootlessError or an OSError; RuntimeError for a bug in
+        it or a death by signal.
+        """
+        import marshal
+
+        try:
+            with open(self._answer, "rb") as stream:
+                answer = stream.read()
+        finally:
+            _, status = os.waitpid(self.pid, 0)
+        if not answer:
+            raise RuntimeError(f"a child in the user namespace died with wait status {status}")
+        kind, value = marshal.loads(answer)
+        if kind != "value":
+            _raise_again(kind, value)
+        return value  # type: ignore[no-any-return]  # marshal keeps no types
+
+    def kill(self) -> None:
+        """End it at once; ``wait`` then raises RuntimeError."""
+        os.kill(self.pid, _SIGKILL)
+
+
+def _raise_again(kind: str, value: tuple[object, ...]) -> NoReturn:
+    from rootless import errors
+
+    if kind == "OSError":
+        raise OSError(*value)
+    if kind == "bug":
+        raise RuntimeError(str(value[0]))
+    message, hint, exit_code = value
+    raised: RootlessError = getattr(errors, kind)(message, hint=hint, exit_code=exit_code)
+    raise raised
+
+
+def call(function: Callable[[], T], id_map: IdMap, *, mount_namespace: bool = False) -> T:
+    """Run ``function`` as root of a new user namespace and return what it returns.
+
+    The result must be something marshal can write (numbers, strings, bytes, tuples, lists, dicts).
+    With ``mount_namespace`` it also has private mounts, which end with it.
+    """
+    return spawn(function, id_map, mount_namespace=mount_namespace).wait()
+
+
+def spawn(function: Callable[[], T], id_map: IdMap, *, mount_namespace: bool = False) -> Child[T]:
+    """Start ``function`` as ``call`` does, and go on; it dies with the caller.
+
+    The caller should be single-threaded: fork(2) copies locks that other threads hold.
+    """
+    answer_read, answer_write = os.pipe2(os.O_CLOEXEC)
+    ready_read, ready_write = os.pipe2(os.O_CLOEXEC)
+    mapped_read, mapped_write = os.pipe2(os.O_CLOEXEC)
+    pid = os.fork()
+    if pid == 0:
+        os.close(answer_read)
+        os.close(ready_read)
+        os.close(mapped_write)
+        _child(function, mount_namespace, ready_write, mapped_read, answer_write)
+    os.close(answer_write)
+    os.close(ready_write)
+    os.close(mapped_read)
+    try:
+        if os.read(ready_read, 1) != b"U":
+            _raise_unshare_failure(pid, answer_read)
+        write_maps(pid, id_map)
+        os.write(mapped_write, b"M")
+    except BaseException:
+        os.close(answer_read)
+        _reap(pid)
+        raise
+    finally:
+        os.close(ready_read)
+        os.close(mapped_write)
+    return Child(pid, answer_read)
+
+
+def _raise_unshare_failure(pid: int, answer_read: int) -> NoReturn:
+    import marshal
+
+    with open(answer_read, "rb", closefd=False) as stream:
+        answer = stream.read()
+    words = os.strerror(marshal.loads(answer)[1][0]) if answer else "the child died"
+    raise HostLacks(f"cannot create a user namespace: {words}", hint="rootless doctor")
+
+
+def _reap(pid: int) -> None:
+    try:
+        os.kill(pid, _SIGKILL)
+        os.waitpid(pid, 0)
+    except (ProcessLookupError, ChildProcessError):
+        pass
+
+
+def _child(
+    function: Callable[[], T],
+    mount_namespace: bool,
+    ready_write: int,
+    mapped_read: int,
+    answer_write: int,
+) -> NoReturn:
+    """The forked child: never returns into the caller's stack."""
+    import marshal
+
+    from rootless.kernel import process
+
+    answer: Any = ("bug", ("no answer",))
+    try:
+        process.set_parent_death_signal(_SIGKILL)
+        namespace.unshare(namespace.CLONE_NEWUSER)
+        os.write(ready_write, b"U")
+        os.close(ready_write)
+        if os.read(mapped_read, 1) != b"M":
+            os._exit(125)
+        os.close(mapped_read)
+        become_root()
+        process.set_parent_death_signal(_SIGKILL)  # the change of uid cleared it
+        if mount_namespace:
+            from rootless.kernel import mount
+
+            namespace.unshare(namespace.CLONE_NEWNS)
+            mount.propagate("/", mount.MS_PRIVATE | mount.MS_REC)
+        answer = ("value", function())
+    except RootlessError as error:
+        answer = (type(error).__name__, (error.message, error.hint, error.exit_code))
+    except OSError as error:
+        answer = ("OSError", (error.errno, error.strerror, error.filename))
+    except BaseException:
+        import traceback
+
+        answer = ("bug", (traceback.format_exc(),))
+    finally:
+        try:
+            with open(answer_write, "wb") as stream:
+                stream.write(marshal.dumps(answer))
+        finally:
+            os._exit(0)
+
+
+def become_root() -> None:
+    """Be 0:0 in the current user namespace, with no supplementary groups where that is allowed."""
+    try:
+        os.setgroups(())
+    except PermissionError:
+        pass  # denied with a single-id map; the caller's groups stay, and map to nobody
+    os.setresgid(0, 0, 0)
+    os.setresuid(0, 0, 0)
