@@ -83,4 +83,3 @@ def effective_of_self() -> int:
 def holds(number: int) -> bool:
     """Whether the calling process has that capability in effect."""
     return bool(effective_of_self() >> number & 1)
-

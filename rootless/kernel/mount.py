@@ -94,7 +94,12 @@ _mount_setattr = system_call(
 def mount(source: str, target: str, kind: str, flags: int = 0, options: str = "") -> None:
     """Attach a new file system of type ``kind`` at ``target``."""
     _mount(
-        source.encode(), target.encode(), kind.encode(), flags, options.encode() or None, path=target
+        source.encode(),
+        target.encode(),
+        kind.encode(),
+        flags,
+        options.encode() or None,
+        path=target,
     )
 
 

@@ -100,7 +100,9 @@ def _namespaces(options: ContainerOptions) -> list[Namespace]:
 def _mounts(options: ContainerOptions, id_map: IdMap, own: set[str]) -> list[Mount]:
     mounts: list[Mount] = [
         _mount("/proc", "proc", "proc", "nosuid", "noexec", "nodev", *options.proc_options),
-        _mount("/dev", "tmpfs", "tmpfs", "nosuid", "noexec", "strictatime", "mode=755", "size=65536k"),
+        _mount(
+            "/dev", "tmpfs", "tmpfs", "nosuid", "noexec", "strictatime", "mode=755", "size=65536k"
+        ),
         _mount(
             "/dev/pts",
             "devpts",

@@ -55,7 +55,9 @@ class SetPropagation(NamedTuple):
         mount.propagate("/", self.flags | MS_REC)
 
     def __str__(self) -> str:
-        return f"make every mount {'private' if self.flags == MS_PRIVATE else 'a slave of the host'}"
+        return (
+            f"make every mount {'private' if self.flags == MS_PRIVATE else 'a slave of the host'}"
+        )
 
 
 class MountOverlay(NamedTuple):
@@ -139,9 +141,13 @@ class CopyUpTmpfs(NamedTuple):
     def apply(self, root: Root) -> None:
         below = open_target(root.fd, self.target, is_directory=True)
         source = os.open(f"/proc/self/fd/{below}", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-        mount.mount("tmpfs", f"/proc/self/fd/{below}", "tmpfs", self.flags & ~MS_RDONLY, self.options)
+        mount.mount(
+            "tmpfs", f"/proc/self/fd/{below}", "tmpfs", self.flags & ~MS_RDONLY, self.options
+        )
         os.close(below)
-        above = mount.open_in_root(root.fd, self.target, os.O_RDONLY | os.O_DIRECTORY, resolve=_PLAIN)
+        above = mount.open_in_root(
+            root.fd, self.target, os.O_RDONLY | os.O_DIRECTORY, resolve=_PLAIN
+        )
         _copy_tree(source, above)
         if self.flags & MS_RDONLY:
             mount.set_attributes(above, mount.MOUNT_ATTR_RDONLY)
