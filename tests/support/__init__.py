@@ -1,0 +1,1 @@
+"""What the tests stand on: a user's command line, a registry, images, and a look-out for leaks."""
