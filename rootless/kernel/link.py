@@ -9,8 +9,13 @@ import os
 import struct
 from _socket import (  # the socket module costs 2 ms and adds nothing here
     AF_INET,
+    AF_UNIX,
+    SCM_RIGHTS,
     SOCK_DGRAM,
+    SOCK_SEQPACKET,
+    SOL_SOCKET,
     socket,
+    socketpair,
 )
 from ctypes import c_char_p, c_size_t
 from fcntl import ioctl
@@ -63,3 +68,26 @@ def open_terminal_peer(multiplexer: int) -> int:
 def take_terminal(fd: int) -> None:
     """Make ``fd`` the controlling terminal of this new session (TIOCSCTTY)."""
     ioctl(fd, _TIOCSCTTY, 0)
+
+
+def descriptor_pair() -> tuple[int, int]:
+    """A connected pair of sockets that can carry a descriptor."""
+    one, other = socketpair(AF_UNIX, SOCK_SEQPACKET)
+    return one.detach(), other.detach()
+
+
+def send_descriptor(channel: int, fd: int) -> None:
+    """Send one descriptor (unix(7), SCM_RIGHTS) and close the channel."""
+    endpoint = socket(fileno=channel)
+    endpoint.sendmsg([b"D"], [(SOL_SOCKET, SCM_RIGHTS, struct.pack("i", fd))])
+    endpoint.close()
+
+
+def receive_descriptor(channel: int) -> int:
+    """Wait for one descriptor; -1 when the other end closes instead."""
+    endpoint = socket(fileno=channel)
+    _, ancillary, _, _ = endpoint.recvmsg(1, 64)
+    endpoint.detach()
+    for _, _, content in ancillary:
+        return int(struct.unpack("i", content[:4])[0])
+    return -1

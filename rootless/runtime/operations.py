@@ -25,8 +25,8 @@ from rootless.kernel.mount import (
     RESOLVE_NO_SYMLINKS,
 )
 
-_PLAIN = RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS
-_NO_LINKS = _PLAIN | RESOLVE_NO_SYMLINKS
+PLAIN = RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS
+NO_LINKS = PLAIN | RESOLVE_NO_SYMLINKS
 _NULL_DEVICE = os.makedev(1, 3)
 _PROC_SUPER_MAGIC = 0x9FA0
 
@@ -36,6 +36,7 @@ class Root:
 
     fd = -1
     terminal = -1
+    fuse = -1  # where the process waits that will serve the root by FUSE
 
 
 class Operation(Protocol):
@@ -101,16 +102,26 @@ class BindRoot(NamedTuple):
         return f"bind {self.source} on {self.target}"
 
 
-class UseRoot(NamedTuple):
-    """Something else has mounted the root already."""
+class MountFuse(NamedTuple):
+    """Stack the layers with fuse-overlayfs, served by a process that the container cannot see.
 
+    We mount, and hand the descriptor to that process: the mount lives in the container's mount
+    namespace only, so the server's read(2) fails, and it ends, when the container's last process does.
+    """
+
+    layers: int
     target: str
 
     def apply(self, root: Root) -> None:
+        fd = os.open("/dev/fuse", os.O_RDWR | os.O_CLOEXEC)
+        options = f"fd={fd},rootmode=40000,user_id=0,group_id=0,allow_other,default_permissions"
+        mount.mount("fuse-overlayfs", self.target, "fuse.fuse-overlayfs", 0, options)
+        link.send_descriptor(root.fuse, fd)
+        os.close(fd)
         root.fd = os.open(self.target, os.O_PATH | os.O_CLOEXEC)
 
     def __str__(self) -> str:
-        return f"use the file system that is mounted on {self.target}"
+        return f"mount fuse-overlayfs of {_plural(self.layers, 'layer')} on {self.target}"
 
 
 class MountNew(NamedTuple):
@@ -120,7 +131,7 @@ class MountNew(NamedTuple):
     target: str
     flags: int = 0
     options: str = ""
-    resolve: int = _PLAIN
+    resolve: int = PLAIN
 
     def apply(self, root: Root) -> None:
         fd = open_target(root.fd, self.target, is_directory=True, resolve=self.resolve)
@@ -146,7 +157,7 @@ class CopyUpTmpfs(NamedTuple):
         )
         os.close(below)
         above = mount.open_in_root(
-            root.fd, self.target, os.O_RDONLY | os.O_DIRECTORY, resolve=_PLAIN
+            root.fd, self.target, os.O_RDONLY | os.O_DIRECTORY, resolve=PLAIN
         )
         _copy_tree(source, above)
         if self.flags & MS_RDONLY:
@@ -171,7 +182,7 @@ class BindMount(NamedTuple):
     recursive: bool = True
     recursive_attributes: bool = False
     propagation: int = MS_PRIVATE | MS_REC
-    resolve: int = _PLAIN
+    resolve: int = PLAIN
 
     def apply(self, root: Root) -> None:
         is_directory = S_ISDIR(os.stat(self.source).st_mode)
@@ -194,7 +205,7 @@ class MakeSymlink(NamedTuple):
 
     def apply(self, root: Root) -> None:
         directory, _, name = self.target.rpartition("/")
-        parent = mount.open_in_root(root.fd, directory or "/", os.O_PATH, resolve=_NO_LINKS)
+        parent = mount.open_in_root(root.fd, directory or "/", os.O_PATH, resolve=NO_LINKS)
         try:
             os.symlink(self.text, name, dir_fd=parent)
         except FileExistsError:
@@ -212,11 +223,11 @@ class OpenTerminal(NamedTuple):
 
     def apply(self, root: Root) -> None:
         flags = os.O_RDWR | os.O_NOCTTY
-        root.terminal = mount.open_in_root(root.fd, "/dev/pts/ptmx", flags, resolve=_NO_LINKS)
+        root.terminal = mount.open_in_root(root.fd, "/dev/pts/ptmx", flags, resolve=NO_LINKS)
         link.unlock_terminal(root.terminal)
         peer = link.open_terminal_peer(root.terminal)
         os.fchown(peer, self.uid, -1)
-        fd = open_target(root.fd, "/dev/console", is_directory=False, resolve=_NO_LINKS)
+        fd = open_target(root.fd, "/dev/console", is_directory=False, resolve=NO_LINKS)
         mount.bind(f"/proc/self/fd/{peer}", f"/proc/self/fd/{fd}", recursive=False)
         os.close(fd)
         os.dup2(peer, 0)
@@ -236,7 +247,7 @@ class MaskPath(NamedTuple):
 
     def apply(self, root: Root) -> None:
         try:
-            fd = mount.open_in_root(root.fd, self.path, os.O_PATH, resolve=_NO_LINKS)
+            fd = mount.open_in_root(root.fd, self.path, os.O_PATH, resolve=NO_LINKS)
         except (FileNotFoundError, NotADirectoryError):
             return
         if S_ISDIR(os.fstat(fd).st_mode):
@@ -263,7 +274,7 @@ class ReadOnlyPath(NamedTuple):
 
     def apply(self, root: Root) -> None:
         try:
-            fd = mount.open_in_root(root.fd, self.path, os.O_PATH, resolve=_NO_LINKS)
+            fd = mount.open_in_root(root.fd, self.path, os.O_PATH, resolve=NO_LINKS)
         except (FileNotFoundError, NotADirectoryError):
             return
         tree = mount.clone_tree("", directory_fd=fd)
@@ -326,7 +337,7 @@ class WriteSysctl(NamedTuple):
 
     def apply(self, root: Root) -> None:
         path = f"/proc/sys/{self.name.replace('.', '/')}"
-        fd = mount.open_in_root(root.fd, path, os.O_WRONLY, resolve=_NO_LINKS)
+        fd = mount.open_in_root(root.fd, path, os.O_WRONLY, resolve=NO_LINKS)
         # A write that lands in another file system is an attack (CVE-2025-52881).
         if mount.filesystem_type(fd) != _PROC_SUPER_MAGIC:
             raise OSError(errno.EXDEV, "not a file of procfs", path)
@@ -335,6 +346,18 @@ class WriteSysctl(NamedTuple):
 
     def __str__(self) -> str:
         return f"set {self.name} to {self.value}"
+
+
+class MakeDirectory(NamedTuple):
+    """The working directory is made where the image lacks it, as docker does."""
+
+    target: str
+
+    def apply(self, root: Root) -> None:
+        os.close(open_target(root.fd, self.target, is_directory=True))
+
+    def __str__(self) -> str:
+        return f"make sure that {self.target} exists"
 
 
 class PivotRoot(NamedTuple):
@@ -354,7 +377,7 @@ class PivotRoot(NamedTuple):
 
 
 def open_target(
-    root: int, path: str, *, is_directory: bool, resolve: int = _PLAIN, mode: int = 0o755
+    root: int, path: str, *, is_directory: bool, resolve: int = PLAIN, mode: int = 0o755
 ) -> int:
     """Open a mount point inside ``root``, making it and its parents where they are missing.
 

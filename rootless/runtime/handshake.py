@@ -1,0 +1,51 @@
+"""The messages between launcher and stage, over a SOCK_SEQPACKET pair; one byte, then fields.
+
+::
+
+    stage (child)                                              launcher (host)
+    ─────────────────────────────────────────────────────────────────────────────────────────────
+    forker: unshare or join namespaces, fork init
+      PID + pid        "init is this pid", forker exits    ->  newuidmap, newgidmap, cgroup
+    init: waits                                            <-  MAPPED
+      become 0:0, apply the operations                         beside it: start the network helper
+      READY [terminal]  "the container is created"         ->  state := created
+    init: waits                                            <-  START
+      drop privileges, load the filter, execve
+      end of file, because the socket is close-on-exec     ->  running
+
+    FAILED + (step, errno) at any point, then _exit        ->  the launcher looks the step up in its
+                                                               own copy of the plan
+"""
+
+from __future__ import annotations
+
+import struct
+
+PID = b"P"
+MAPPED = b"M"
+READY = b"R"
+START = b"S"
+FAILED = b"F"
+
+PID_MESSAGE = struct.Struct("=ci")
+FAILED_MESSAGE = struct.Struct("=cii")
+
+# Steps before the operations are negative; those after them count from their end.
+STEP_JOIN = -5
+STEP_USER_NAMESPACE = -4
+STEP_NAMESPACES = -3
+STEP_FORK = -2
+STEP_BECOME_ROOT = -1
+FINAL_STEPS = (
+    "start a session",
+    "set resource limits",
+    "drop capabilities from the bounding set",
+    "become the user of the container",
+    "enter the working directory",
+    "forbid new privileges",
+    "restrict file access to the container's root",
+    "close descriptors",
+    "drop capabilities",
+    "load the seccomp filter",
+    "execute the program",
+)

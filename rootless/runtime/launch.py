@@ -1,0 +1,197 @@
+"""HOST SIDE of a launch: fork, id maps, cgroup; errors become messages."""
+
+from __future__ import annotations
+
+import errno as errors
+import gc
+import os
+import struct
+from _socket import AF_UNIX, CMSG_SPACE, SOCK_CLOEXEC, SOCK_SEQPACKET, socket, socketpair
+from typing import TYPE_CHECKING, NamedTuple, NoReturn
+
+from rootless.errors import LaunchFailed
+from rootless.kernel import process
+from rootless.runtime import handshake, stage
+from rootless.userns.enter import write_maps
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from rootless.runtime.plan import LaunchPlan
+
+_SIGKILL = 9
+
+
+class Created(NamedTuple):
+    """A container whose init waits for the word to start; the three words of ``create``.
+
+    ``terminal`` is the multiplexer of its pseudo-terminal, or -1.
+    """
+
+    plan: LaunchPlan
+    pid: int
+    channel: socket
+    terminal: int
+
+
+def create(
+    plan: LaunchPlan,
+    stdio: tuple[int, int, int] = (0, 1, 2),
+    *,
+    enter_cgroup: Callable[[int], None] | None = None,
+    attach: Callable[[int], None] | None = None,
+) -> Created:
+    """Fork, map, and let the stage apply the plan up to the point where only exec is missing.
+
+    ``enter_cgroup`` and ``attach`` are called with init's pid: the first before anything of the
+    container exists, the second, which starts the network helper, beside the mounts.
+    Raises LaunchFailed with the failed operation's own words; nothing is left behind then.
+    """
+    process.become_subreaper()
+    ours, theirs = socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC)
+    # The child's garbage collector must not touch, and so copy, the pages that we share.
+    gc.disable()
+    gc.freeze()
+    forker = os.fork()
+    if forker == 0:
+        ours.close()
+        stage.run(plan, theirs, stdio)
+    gc.unfreeze()
+    gc.enable()
+    theirs.close()
+    pid = 0
+    try:
+        pid = _expect_pid(plan, ours)
+        if enter_cgroup is not None:
+            enter_cgroup(pid)
+        if plan.oom_score_adj is not None:
+            _write_oom_score(pid, plan.oom_score_adj)
+        if plan.id_map is not None:
+            write_maps(pid, plan.id_map)
+        # Init sets its parent-death signal once it hears from us: by then we must be its parent.
+        os.waitpid(forker, 0)
+        forker = 0
+        ours.send(handshake.MAPPED)
+        if attach is not None:
+            attach(pid)
+        return Created(plan, pid, ours, _expect_ready(plan, ours))
+    except BaseException:
+        ours.close()
+        for child in (pid, forker):
+            if child:
+                kill(child)
+        raise
+
+
+def start(created: Created) -> None:
+    """Let init drop its privileges and execute the program; returns when it runs.
+
+    Raises LaunchFailed: 127 when the program is not there, 126 when it cannot be executed.
+    """
+    channel = created.channel
+    try:
+        channel.send(handshake.START)
+        message = channel.recv(64)
+    except (BrokenPipeError, ConnectionResetError):
+        message = b""
+    finally:
+        channel.close()
+    if message:
+        kill(created.pid)
+        _raise(created.plan, message)
+
+
+def kill(pid: int) -> None:
+    """End a child and reap it."""
+    try:
+        os.kill(pid, _SIGKILL)
+        os.waitpid(pid, 0)
+    except (ProcessLookupError, ChildProcessError):
+        pass
+
+
+def _expect_pid(plan: LaunchPlan, channel: socket) -> int:
+    message = channel.recv(64)
+    if message[:1] != handshake.PID:
+        _raise(plan, message)
+    return int(handshake.PID_MESSAGE.unpack(message)[1])
+
+
+def _expect_ready(plan: LaunchPlan, channel: socket) -> int:
+    message, ancillary, _, _ = channel.recvmsg(64, CMSG_SPACE(4))
+    if message[:1] != handshake.READY:
+        _raise(plan, message)
+    for _, _, content in ancillary:
+        fd = int(struct.unpack("i", content[:4])[0])
+        os.set_inheritable(fd, False)
+        return fd
+    return -1
+
+
+def _write_oom_score(pid: int, value: int) -> None:
+    try:
+        with open(f"/proc/{pid}/oom_score_adj", "w") as file:
+            file.write(str(value))
+    except OSError as error:
+        raise LaunchFailed(
+            f"cannot set the OOM score {value}: {error.strerror}",
+            hint="only an administrator may lower it below the caller's own",
+        ) from None
+
+
+def _raise(plan: LaunchPlan, message: bytes) -> NoReturn:
+    if message[:1] != handshake.FAILED:
+        raise LaunchFailed("the container's first process ended before it was ready")
+    _, step, number = handshake.FAILED_MESSAGE.unpack(message)
+    raise failure(plan, step, number)
+
+
+_FIRST_STEPS = {
+    handshake.STEP_JOIN: "join the container's namespaces",
+    handshake.STEP_USER_NAMESPACE: "create a user namespace",
+    handshake.STEP_NAMESPACES: "create the container's namespaces",
+    handshake.STEP_FORK: "fork the container's first process",
+    handshake.STEP_BECOME_ROOT: "become root of the user namespace",
+}
+_HINTS = {
+    (handshake.STEP_USER_NAMESPACE, errors.EPERM): "rootless doctor",
+    (
+        handshake.STEP_USER_NAMESPACE,
+        errors.ENOSPC,
+    ): "an administrator can raise user.max_user_namespaces",
+    (
+        handshake.STEP_NAMESPACES,
+        errors.ENOSPC,
+    ): "an administrator can raise the limits in /proc/sys/user",
+}
+
+
+def failure(plan: LaunchPlan, step: int, number: int) -> LaunchFailed:
+    """What step ``step`` of the plan failing with errno ``number`` (0: our own bug) means."""
+    reason = os.strerror(number).lower() if number else "internal error"
+    if step < 0:
+        return LaunchFailed(
+            f"cannot {_FIRST_STEPS[step]}: {reason}", hint=_HINTS.get((step, number))
+        )
+    if step < len(plan.operations):
+        return LaunchFailed(f"cannot {plan.operations[step]}: {reason}")
+    final = handshake.FINAL_STEPS[min(step - len(plan.operations), len(handshake.FINAL_STEPS) - 1)]
+    if final == handshake.FINAL_STEPS[-1]:
+        return _exec_failure(plan, number, reason)
+    if final == "enter the working directory":
+        return LaunchFailed(f"cannot enter the working directory {plan.process.cwd}: {reason}")
+    return LaunchFailed(f"cannot {final}: {reason}")
+
+
+def _exec_failure(plan: LaunchPlan, number: int, reason: str) -> LaunchFailed:
+    program = plan.process.args[0]
+    if number in (errors.ENOENT, errors.ENOTDIR):
+        where = "in the container" if "/" in program else "in the container's PATH"
+        return LaunchFailed(
+            f"cannot find the program {program!r} {where}",
+            hint="a script also needs the interpreter that its first line names",
+            exit_code=127,
+        )
+    if number == errors.ENOEXEC:
+        reason = "not an executable for this machine"
+    return LaunchFailed(f"cannot execute {program!r}: {reason}", exit_code=126)

@@ -1,0 +1,360 @@
+"""Spec, Rootfs, id map and host facts to a LaunchPlan.  Pure; ``explain`` prints it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+from rootless.errors import InvalidRequest
+from rootless.kernel import mount, namespace
+from rootless.kernel.capability import mask_of
+from rootless.runtime import operations as op
+
+if TYPE_CHECKING:
+    from rootless.rootfs import Rootfs
+    from rootless.runtime.operations import Operation
+    from rootless.runtime.spec import Mount, Process, Spec
+    from rootless.userns.idmap import IdMap, IdRange
+
+_MOUNT_FLAGS = {
+    "ro": mount.MS_RDONLY,
+    "nosuid": mount.MS_NOSUID,
+    "nodev": mount.MS_NODEV,
+    "noexec": mount.MS_NOEXEC,
+    "strictatime": mount.MS_STRICTATIME,
+    "noatime": mount.MS_NOATIME,
+    "nodiratime": mount.MS_NODIRATIME,
+    "relatime": mount.MS_RELATIME,
+}
+_ATTRIBUTES = {
+    "ro": mount.MOUNT_ATTR_RDONLY,
+    "rro": mount.MOUNT_ATTR_RDONLY,
+    "nosuid": mount.MOUNT_ATTR_NOSUID,
+    "nodev": mount.MOUNT_ATTR_NODEV,
+    "noexec": mount.MOUNT_ATTR_NOEXEC,
+}
+_PROPAGATION = {
+    "private": mount.MS_PRIVATE,
+    "rprivate": mount.MS_PRIVATE | mount.MS_REC,
+    "slave": mount.MS_SLAVE,
+    "rslave": mount.MS_SLAVE | mount.MS_REC,
+    "shared": mount.MS_SHARED,
+    "rshared": mount.MS_SHARED | mount.MS_REC,
+    "unbindable": mount.MS_UNBINDABLE,
+    "runbindable": mount.MS_UNBINDABLE | mount.MS_REC,
+}
+_NEUTRAL = frozenset(
+    ("rw", "bind", "rbind", "suid", "dev", "exec", "copy-up", "optional", "z", "Z", "rrw")
+)
+# A link of the image at one of these would lead a kernel file system elsewhere (CVE-2023-27561).
+_KERNEL_DIRECTORIES = ("/proc", "/sys", "/dev")
+DEVICES = ("null", "zero", "full", "random", "urandom", "tty")
+_LINKS = (
+    ("/proc/self/fd", "/dev/fd"),
+    ("/proc/self/fd/0", "/dev/stdin"),
+    ("/proc/self/fd/1", "/dev/stdout"),
+    ("/proc/self/fd/2", "/dev/stderr"),
+    ("pts/ptmx", "/dev/ptmx"),
+)
+_DEFAULT_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+_LATE = namespace.CLONE_NEWCGROUP  # only after the launcher has moved us into our cgroup
+
+
+class Kernel(NamedTuple):
+    """What planning must know of this kernel and this user."""
+
+    last_capability: int = 40
+    landlock_rights: int = 0  # 0: do not restrict
+    new_proc: bool = True  # whether a new procfs may be mounted
+    cgroup2: str | None = None  # where the unified hierarchy is mounted on the host
+    fuse_program: str = "fuse-overlayfs"
+
+
+class ProcessPlan(NamedTuple):
+    """The last part of a launch: what is given up, and what is executed."""
+
+    args: tuple[str, ...]
+    env: dict[str, str]
+    candidates: tuple[str, ...]
+    cwd: str
+    uid: int
+    gid: int
+    groups: tuple[int, ...] | None  # None where setgroups(2) is denied
+    umask: int
+    terminal: bool
+    rlimits: tuple[tuple[int, int, int], ...]
+    bounding: int
+    effective: int
+    last_capability: int
+    no_new_privileges: bool
+    landlock: int
+    filter: bytes
+    preserve_fds: int = 0
+
+
+class LaunchPlan(NamedTuple):
+    """Everything that a launch does, decided before the fork."""
+
+    id_map: IdMap | None  # None where a user namespace is joined
+    join: tuple[tuple[str, str], ...]  # (kind, path)
+    unshare: int
+    unshare_late: int
+    hide: bool  # others may see the stage, so it must not be traceable
+    operations: tuple[Operation, ...]
+    process: ProcessPlan
+    fuse: tuple[str, ...] = ()
+    oom_score_adj: int | None = None
+
+
+def plan_launch(
+    spec: Spec,
+    rootfs: Rootfs,
+    id_map: IdMap,
+    kernel: Kernel,
+    *,
+    filter: bytes = b"",
+    landlock: bool = True,
+    preserve_fds: int = 0,
+) -> LaunchPlan:
+    """How this host makes the container that ``spec`` describes."""
+    linux = spec["linux"]
+    join = tuple((each["type"], each["path"]) for each in linux["namespaces"] if each.get("path"))
+    kinds = {each["type"] for each in linux["namespaces"] if not each.get("path")}
+    unshare = 0
+    for kind in kinds - {"user"}:
+        unshare |= namespace.FLAGS[kind]
+    capabilities = mask_of(tuple(spec["process"]["capabilities"]["bounding"]))
+    may_mount = bool(capabilities >> 21 & 1)  # CAP_SYS_ADMIN; Landlock would forbid it to mount
+    return LaunchPlan(
+        id_map=id_map if "user" in kinds else None,
+        join=_user_first(join),
+        unshare=unshare & ~_LATE,
+        unshare_late=unshare & _LATE,
+        hide=any(kind == "pid" for kind, _ in join) or "pid" not in kinds,
+        operations=plan_filesystem(spec, rootfs, kinds, kernel),
+        process=plan_process(
+            spec["process"],
+            kernel,
+            groups_allowed=not id_map.is_single,
+            filter=filter,
+            landlock=landlock and not may_mount,
+            preserve_fds=preserve_fds,
+        ),
+        fuse=_fuse_arguments(rootfs, kernel) if rootfs.driver == "fuse-overlayfs" else (),
+        oom_score_adj=spec["process"].get("oomScoreAdj"),
+    )
+
+
+def _user_first(join: tuple[tuple[str, str], ...]) -> tuple[tuple[str, str], ...]:
+    """Entering the user namespace gives the right to enter the others."""
+    return tuple(sorted(join, key=lambda each: each[0] != "user"))
+
+
+def plan_filesystem(
+    spec: Spec, rootfs: Rootfs, kinds: set[str], kernel: Kernel
+) -> tuple[Operation, ...]:
+    """A mount may need a directory that an earlier one brings, so order is meaning."""
+    linux = spec["linux"]
+    target = spec["root"]["path"]
+    slave = any(
+        option in ("rslave", "rshared", "slave", "shared")
+        for each in spec["mounts"]
+        for option in each.get("options", ())
+    )
+    steps: list[Operation] = [
+        op.SetPropagation(mount.MS_SLAVE if slave else mount.MS_PRIVATE),
+        _root(rootfs, target),
+    ]
+    for each in spec["mounts"]:
+        steps.extend(_mount(each, kernel))
+        if each["destination"] == "/dev" and each["type"] == "tmpfs":
+            steps.extend(_devices())
+    steps.extend(op.MakeSymlink(text, name) for text, name in _LINKS)
+    if spec["process"].get("terminal"):
+        steps.append(op.OpenTerminal(spec["process"]["user"]["uid"]))
+    if "network" in kinds:
+        steps.append(op.RaiseLoopback())
+    if "uts" in kinds and spec.get("hostname"):
+        steps.append(op.SetHostname(spec["hostname"]))
+    if "uts" in kinds and spec.get("domainname"):
+        steps.append(op.SetDomainname(spec["domainname"]))
+    steps.extend(op.WriteSysctl(*each) for each in linux.get("sysctl", {}).items())
+    steps.append(op.MakeDirectory(spec["process"]["cwd"]))
+    if spec["root"].get("readonly"):
+        steps.append(op.ReadOnlyRoot())
+    steps.extend(op.ReadOnlyPath(path) for path in linux.get("readonlyPaths", ()))
+    steps.extend(op.MaskPath(path) for path in linux.get("maskedPaths", ()))
+    steps.append(op.PivotRoot())
+    return tuple(steps)
+
+
+def _root(rootfs: Rootfs, target: str) -> Operation:
+    match rootfs.driver:
+        case "overlay":
+            return op.MountOverlay(rootfs.lower, rootfs.upper, rootfs.work, rootfs.options, target)
+        case "fuse-overlayfs":
+            return op.MountFuse(len(rootfs.lower), target)
+        case _:
+            return op.BindRoot(rootfs.lower[0], target)
+
+
+def _fuse_arguments(rootfs: Rootfs, kernel: Kernel) -> tuple[str, ...]:
+    options = [f"lowerdir={':'.join(rootfs.lower)}"]
+    if rootfs.upper is not None:
+        options += [f"upperdir={rootfs.upper}", f"workdir={rootfs.work}"]
+    options += rootfs.options
+    # libfuse takes a descriptor that is mounted already; the stage puts it on number 3.
+    return (kernel.fuse_program, "-f", "-o", ",".join(options), "/dev/fd/3")
+
+
+def _mount(each: Mount, kernel: Kernel) -> list[Operation]:
+    target, kind, options = each["destination"], each["type"], each.get("options", [])
+    resolve = op.NO_LINKS if target.startswith(_KERNEL_DIRECTORIES) else op.PLAIN
+    if kind == "bind":
+        return [_bind(each["source"], target, options, resolve)]
+    if kind == "proc" and not kernel.new_proc:
+        # An outer container has masked its /proc, so the kernel forbids a new one.
+        return [op.BindMount("/proc", "/proc", resolve=resolve)]
+    if kind == "cgroup":
+        return _cgroup(target, options, kernel)
+    flags, rest = _flags(options)
+    if kind == "tmpfs" and "copy-up" in options:
+        return [op.CopyUpTmpfs(target, flags, rest)]
+    return [op.MountNew(kind, target, flags, rest, resolve)]
+
+
+def _cgroup(target: str, options: list[str], kernel: Kernel) -> list[Operation]:
+    if kernel.cgroup2 != "/sys/fs/cgroup":
+        # A hybrid host: its v1 hierarchies are not ours to show.
+        return [op.MountNew("tmpfs", target, mount.MS_RDONLY | 14, "size=0,nr_inodes=1")]
+    flags, _ = _flags(options)
+    return [op.MountNew("cgroup2", target, flags)]
+
+
+def _bind(source: str, target: str, options: list[str], resolve: int) -> Operation:
+    attributes = 0
+    propagation = mount.MS_PRIVATE | mount.MS_REC
+    for option in options:
+        attributes |= _ATTRIBUTES.get(option, 0)
+        propagation = _PROPAGATION.get(option, propagation)
+        if option not in _ATTRIBUTES and option not in _PROPAGATION and option not in _NEUTRAL:
+            raise InvalidRequest(f"unknown option {option!r} of the mount on {target}")
+    return op.BindMount(
+        source,
+        target,
+        attributes,
+        recursive="bind" not in options,
+        recursive_attributes="rro" in options,
+        propagation=propagation,
+        resolve=resolve,
+    )
+
+
+def _flags(options: list[str]) -> tuple[int, str]:
+    """mount(2)'s flags, and what goes to the file system as text."""
+    flags, rest = 0, []
+    for option in options:
+        if option in _MOUNT_FLAGS:
+            flags |= _MOUNT_FLAGS[option]
+        elif option not in _NEUTRAL:
+            rest.append(option)
+    return flags, ",".join(rest)
+
+
+def _devices() -> list[Operation]:
+    """mknod(2) is forbidden in a user namespace, so the host's nodes are bound one by one."""
+    return [
+        op.BindMount(f"/dev/{name}", f"/dev/{name}", recursive=False, resolve=op.NO_LINKS)
+        for name in DEVICES
+    ]
+
+
+def plan_process(
+    process: Process,
+    kernel: Kernel,
+    *,
+    groups_allowed: bool,
+    filter: bytes,
+    landlock: bool,
+    preserve_fds: int = 0,
+) -> ProcessPlan:
+    """What the program is and what it may do."""
+    user = process["user"]
+    env = dict(each.partition("=")[::2] for each in process["env"])
+    capabilities = process["capabilities"]
+    return ProcessPlan(
+        args=tuple(process["args"]),
+        env=env,
+        candidates=_candidates(process["args"][0], env.get("PATH", _DEFAULT_PATH)),
+        cwd=process["cwd"],
+        uid=user["uid"],
+        gid=user["gid"],
+        groups=tuple(user.get("additionalGids", ())) if groups_allowed else None,
+        umask=user.get("umask", 0o022),
+        terminal=process.get("terminal", False),
+        rlimits=tuple(
+            (_rlimit_number(each["type"]), each["soft"], each["hard"])
+            for each in process.get("rlimits", ())
+        ),
+        bounding=mask_of(tuple(capabilities["bounding"])),
+        effective=mask_of(tuple(capabilities["effective"])),
+        last_capability=kernel.last_capability,
+        no_new_privileges=process.get("noNewPrivileges", True),
+        landlock=kernel.landlock_rights if landlock else 0,
+        filter=filter,
+        preserve_fds=preserve_fds,
+    )
+
+
+def _candidates(program: str, path: str) -> tuple[str, ...]:
+    """Where execve(2) looks, in the order of PATH; execvp(3) would need the host's files."""
+    if "/" in program:
+        return (program,)
+    return tuple(f"{directory or '.'}/{program}" for directory in path.split(":"))
+
+
+def _rlimit_number(name: str) -> int:
+    import resource
+
+    number = getattr(resource, name, None)
+    if number is None:
+        raise InvalidRequest(f"unknown resource limit {name}")
+    return int(number)
+
+
+def explain(plan: LaunchPlan) -> list[str]:
+    """The plan in words, one line a step, in the order of events."""
+    lines = [f"join the {kind} namespace {path}" for kind, path in plan.join]
+    if plan.id_map is not None:
+        lines.append("new user namespace")
+        lines += _explain_ids("uid", plan.id_map.uids) + _explain_ids("gid", plan.id_map.gids)
+    flags = plan.unshare | plan.unshare_late
+    lines += [f"new {kind} namespace" for kind, flag in namespace.FLAGS.items() if flags & flag]
+    lines += [str(operation) for operation in plan.operations]
+    return lines + _explain_process(plan.process)
+
+
+def _explain_ids(kind: str, ranges: tuple[IdRange, ...]) -> list[str]:
+    return [
+        f"map {kind} {each.inside} to {each.outside} of the host ({each.size} ids)"
+        for each in ranges
+    ]
+
+
+def _explain_process(process: ProcessPlan) -> list[str]:
+    from rootless.kernel.capability import NAMES
+
+    names = NAMES.split()
+    kept = [name for number, name in enumerate(names) if process.effective >> number & 1]
+    lines = [
+        "start a session of its own" + (" on the terminal" if process.terminal else ""),
+        f"become {process.uid}:{process.gid}",
+        f"work in {process.cwd}",
+    ]
+    if process.no_new_privileges:
+        lines.append("set no_new_privs")
+    if process.landlock:
+        lines.append("restrict file access to the container's root (Landlock)")
+    lines.append("keep the capabilities " + (", ".join(kept) or "none"))
+    if process.filter:
+        lines.append(f"load a seccomp filter of {len(process.filter) // 8} instructions")
+    return [*lines, "execute " + " ".join(process.args)]

@@ -1,0 +1,251 @@
+"""CHILD SIDE of a launch: apply the plan, drop privileges, exec.  A security boundary.
+
+Nothing is imported after this module (the standard library is gone after pivot_root), nothing is
+formatted or logged, and no function returns to the caller's stack: the end is execve or _exit.
+"""
+
+from __future__ import annotations
+
+import os
+import struct
+from _socket import SCM_RIGHTS, SOL_SOCKET, socket
+from errno import EACCES, ENOENT, ENOTDIR
+from resource import setrlimit
+from typing import TYPE_CHECKING, NoReturn
+
+from rootless.kernel import capability, landlock, link, namespace, process
+from rootless.runtime import handshake
+from rootless.runtime.operations import Root
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from rootless.runtime.plan import LaunchPlan, ProcessPlan
+
+_SIGKILL = 9
+_FIRST_FREE_FD = 3
+
+
+def run(plan: LaunchPlan, channel: socket, stdio: tuple[int, int, int]) -> NoReturn:
+    """The forked child: enter the namespaces, fork init, report its pid and go."""
+    step = handshake.STEP_JOIN
+    try:
+        process.set_parent_death_signal(_SIGKILL)
+        process.set_name("rootless:[stage]")
+        fds = [(os.open(path, os.O_RDONLY | os.O_CLOEXEC), kind) for kind, path in plan.join]
+        if plan.hide:  # others can see this process as soon as it is in their pid namespace
+            process.set_dumpable(False)
+        for fd, kind in fds:
+            namespace.join(fd, namespace.FLAGS[kind])
+            os.close(fd)
+        step = handshake.STEP_USER_NAMESPACE
+        if plan.id_map is not None:
+            namespace.unshare(namespace.CLONE_NEWUSER)
+        root = Root()
+        if plan.fuse:
+            step = handshake.STEP_FORK
+            root.fuse = _fork_fuse(plan, channel)
+        step = handshake.STEP_NAMESPACES
+        namespace.unshare(plan.unshare)
+        step = handshake.STEP_FORK
+        pid = os.fork()
+        if pid == 0:
+            _init(plan, channel, stdio, root)
+        channel.send(handshake.PID_MESSAGE.pack(handshake.PID, pid))
+        os._exit(0)
+    except OSError as error:
+        _report(channel, step, error.errno or 0)
+    except (
+        BaseException
+    ):  # our bug; without a report, end-of-file would look like a successful exec
+        _report(channel, step, 0)
+    finally:
+        os._exit(125)
+
+
+def _report(channel: socket, step: int, error: int) -> None:
+    channel.send(handshake.FAILED_MESSAGE.pack(handshake.FAILED, step, error))
+
+
+def _init(plan: LaunchPlan, channel: socket, stdio: tuple[int, int, int], root: Root) -> NoReturn:
+    step = handshake.STEP_BECOME_ROOT
+    try:
+        if channel.recv(1) != handshake.MAPPED:
+            os._exit(125)
+        os.setresgid(0, 0, 0)
+        os.setresuid(0, 0, 0)
+        # The forker is gone, so the parent is the launcher now.  Its death before this line shows
+        # as end-of-file on the channel.
+        process.set_parent_death_signal(_SIGKILL)
+        if not plan.hide:  # a change of uid cleared it, and the network helper must open our /proc
+            process.set_dumpable(True)
+        if plan.unshare_late:
+            namespace.unshare(plan.unshare_late)
+        for target, fd in enumerate(stdio):
+            os.dup2(fd, target)
+        step = 0
+        for operation in plan.operations:
+            operation.apply(root)
+            step += 1
+        _send_ready(channel, root.terminal)
+        if channel.recv(1) != handshake.START:
+            os._exit(125)
+        process.set_dumpable(False)
+        _Drop(plan.process, channel, step).exec()
+    except OSError as error:
+        _report(channel, step, error.errno or 0)
+    except (
+        BaseException
+    ):  # our bug; without a report, end-of-file would look like a successful exec
+        _report(channel, step, 0)
+    finally:
+        os._exit(125)
+
+
+def _send_ready(channel: socket, terminal: int) -> None:
+    if terminal < 0:
+        channel.send(handshake.READY)
+        return
+    rights = [(SOL_SOCKET, SCM_RIGHTS, struct.pack("i", terminal))]
+    channel.sendmsg([handshake.READY], rights)
+    os.close(terminal)
+
+
+class _Drop:
+    """The last steps, in an order that matters; ``step`` counts them for the report."""
+
+    def __init__(self, plan: ProcessPlan, channel: socket, step: int):
+        self.plan = plan
+        self.channel = channel
+        self.step = step
+
+    def exec(self) -> NoReturn:
+        """Give everything up and become the program."""
+        try:
+            for action in self.actions():
+                action()
+                self.step += 1
+        except OSError as error:
+            _report(self.channel, self.step, error.errno or 0)
+        except BaseException:
+            _report(self.channel, self.step, 0)
+        finally:
+            os._exit(125)
+
+    def actions(self) -> tuple[Callable[[], None], ...]:
+        """In the order of handshake.FINAL_STEPS."""
+        return (
+            self.session,
+            self.limits,
+            self.bounding,
+            self.user,
+            self.directory,
+            self.no_new_privileges,
+            self.restrict,
+            self.close,
+            self.capabilities,
+            self.filter,
+            self.execute,
+        )
+
+    def session(self) -> None:
+        # A session of its own: the caller's terminal is not ours to push input into.
+        os.setsid()
+        if self.plan.terminal:
+            link.take_terminal(0)
+
+    def limits(self) -> None:
+        for number, soft, hard in self.plan.rlimits:
+            setrlimit(number, (soft, hard))
+
+    def bounding(self) -> None:
+        # Before the ids change: dropping needs CAP_SETPCAP.
+        capability.drop_bounding(self.plan.bounding, self.plan.last_capability)
+
+    def user(self) -> None:
+        if self.plan.groups is not None:
+            os.setgroups(self.plan.groups)
+        os.setresgid(self.plan.gid, self.plan.gid, self.plan.gid)
+        os.setresuid(self.plan.uid, self.plan.uid, self.plan.uid)
+        # The change of uid cleared the signal, and made us undumpable again, which we want.
+        process.set_parent_death_signal(_SIGKILL)
+        process.set_dumpable(False)
+        os.umask(self.plan.umask)
+
+    def directory(self) -> None:
+        # As the user of the container, who may not be allowed to.  getcwd(2) fails for a directory
+        # outside the root: a leaked descriptor in disguise (CVE-2024-21626).
+        os.chdir(self.plan.cwd)
+        if not os.getcwd().startswith("/"):
+            raise OSError(ENOENT, "outside the root")
+
+    def no_new_privileges(self) -> None:
+        if self.plan.no_new_privileges:
+            process.set_no_new_privileges()
+
+    def restrict(self) -> None:
+        # From here on /proc/self/exe of the interpreter cannot be run or written (CVE-2019-5736).
+        if self.plan.landlock:
+            landlock.restrict_to("/", self.plan.landlock)
+
+    def close(self) -> None:
+        first = _FIRST_FREE_FD + self.plan.preserve_fds
+        if self.channel.fileno() != first:
+            moved = os.dup2(self.channel.fileno(), first, inheritable=False)
+            self.channel.detach()
+            self.channel = socket(fileno=moved)
+        process.close_from(first + 1)
+
+    def capabilities(self) -> None:
+        if self.plan.filter and not self.plan.no_new_privileges:
+            # Without no_new_privs loading a filter needs CAP_SYS_ADMIN, which is about to go.
+            process.install_filter(self.plan.filter)
+        capability.set_capabilities(self.plan.effective, self.plan.effective)
+
+    def filter(self) -> None:
+        if self.plan.filter and self.plan.no_new_privileges:
+            process.install_filter(self.plan.filter)
+
+    def execute(self) -> None:
+        """Try every place that PATH names; the first error that is not "no such file" counts."""
+        failure = ENOENT
+        for path in self.plan.candidates:
+            try:
+                os.execve(path, self.plan.args, self.plan.env)
+            except OSError as error:
+                if error.errno not in (ENOENT, ENOTDIR, EACCES):
+                    raise
+                if error.errno == EACCES:
+                    failure = EACCES
+        raise OSError(failure, "")
+
+
+def _fork_fuse(plan: LaunchPlan, channel: socket) -> int:
+    """Fork the process that will serve the root by FUSE; returns our end of a pipe to it.
+
+    It belongs to the user namespace but stays in the host's mount and pid namespaces: the container
+    cannot see it, and it ends when the container's mounts do.
+    """
+    read_end, write_end = link.descriptor_pair()
+    pid = os.fork()
+    if pid:
+        os.close(read_end)
+        return write_end
+    try:
+        os.close(write_end)
+        channel.close()
+        process.set_name("rootless:[fuse]")
+        fd = link.receive_descriptor(read_end)
+        if fd >= 0:
+            process.set_parent_death_signal(0)
+            null = os.open("/dev/null", os.O_RDWR)
+            for standard in (0, 1, 2):  # it warns about its own defaults on standard error
+                os.dup2(null, standard)
+            os.dup2(fd, _FIRST_FREE_FD)
+            process.close_from(_FIRST_FREE_FD + 1)
+            os.setresgid(0, 0, 0)
+            os.setresuid(0, 0, 0)
+            os.setsid()
+            os.execve(plan.fuse[0], plan.fuse, {})
+    finally:
+        os._exit(125)
