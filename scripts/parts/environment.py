@@ -1,0 +1,171 @@
+"""Make a virtual environment with our dependencies, also where ensurepip is missing.
+
+Debian splits ensurepip from Python (package python3-venv), and a user without sudo cannot add it.
+The environment itself never needs it; only pip does, and there are other ways to a pip: see
+``find_pip``.  Standard library only, for it runs before anything is installed.
+
+    python3 scripts/parts/environment.py DIRECTORY [--project] [--group NAME ...]
+"""
+
+from __future__ import annotations
+
+import argparse
+import configparser
+import hashlib
+import json
+import os
+import re
+import shutil
+import ssl
+import subprocess
+import sys
+import tempfile
+import tomllib
+import venv
+from pathlib import Path
+from urllib.error import URLError
+from urllib.parse import urljoin
+from urllib.request import Request, urlopen
+
+CHECKOUT = Path(__file__).parents[2]
+STAMP = "rootless-requirements"
+SIMPLE_JSON = "application/vnd.pypi.simple.v1+json"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description="Make a virtual environment for rootless.")
+    parser.add_argument("directory", type=Path)
+    parser.add_argument("--project", action="store_true", help="install rootless itself, too")
+    parser.add_argument("--group", action="append", default=[], help="a dependency group")
+    options = parser.parse_args()
+    try:
+        make(options.directory, options.group, project=options.project)
+    except (subprocess.CalledProcessError, URLError, OSError) as error:
+        sys.exit(f"cannot make a virtual environment in {options.directory}: {error}")
+
+
+def make(directory: Path, groups: list[str], *, project: bool) -> None:
+    """Make or refresh the environment; nothing happens when the requirements are the same."""
+    wanted = requirements(groups)
+    # The path counts: an environment holds absolute paths, and so does an installed project.
+    stamp = "\n".join([sys.version, str(directory), str(CHECKOUT) * project, *wanted])
+    stamp_file = directory / STAMP
+    if stamp_file.exists() and stamp_file.read_text(encoding="utf-8") == stamp:
+        return
+    venv.EnvBuilder(with_pip=False, symlinks=True, clear=True).create(directory)
+    with tempfile.TemporaryDirectory(prefix="rootless-pip-") as scratch:
+        pip = find_pip(directory, Path(scratch))
+        install = [*pip, "install", "-qq", "--disable-pip-version-check"]
+        # What is installed must not depend on where somebody's Python puts user packages.
+        environment = {**os.environ, "PIP_USER": "0", "PIP_ROOT_USER_ACTION": "ignore"}
+        subprocess.run([*install, *wanted], check=True, env=environment)
+        if project:
+            install_project(install, Path(scratch), environment)
+    stamp_file.write_text(stamp, encoding="utf-8")
+
+
+def requirements(groups: list[str]) -> list[str]:
+    """The dependencies of the project and of these groups, from pyproject.toml."""
+    document = tomllib.loads((CHECKOUT / "pyproject.toml").read_text(encoding="utf-8"))
+    wanted = list(document["project"]["dependencies"])
+    for name in groups:
+        wanted += document["dependency-groups"][name]
+    return wanted
+
+
+def install_project(install: list[str], scratch: Path, environment: dict[str, str]) -> None:
+    """Install rootless: editable from a checkout of ours, else from a copy (a build writes there)."""
+    if os.access(CHECKOUT, os.W_OK):
+        command = [*install, "--no-deps", "--config-settings", "editable_mode=compat"]
+        subprocess.run([*command, "--editable", str(CHECKOUT)], check=True, env=environment)
+        return
+    copy = scratch / "checkout"
+    copy.mkdir()
+    for name in ("pyproject.toml", "README.md", "LICENSE"):
+        shutil.copy(CHECKOUT / name, copy / name)
+    shutil.copytree(CHECKOUT / "rootless", copy / "rootless")
+    subprocess.run([*install, "--no-deps", str(copy)], check=True, env=environment)
+
+
+def find_pip(directory: Path, scratch: Path) -> list[str]:
+    """A command that installs into the environment, by the first way that this host offers."""
+    python = str(directory / "bin" / "python")
+    if _succeeds(python, "-c", "import ensurepip") and _succeeds(python, "-m", "ensurepip"):
+        return [python, "-m", "pip"]
+    # A pip of the host can work on another environment since 22.3.
+    if _succeeds(sys.executable, "-m", "pip", "--python", python, "--version"):
+        return [sys.executable, "-m", "pip", "--python", python]
+    # A wheel is a zip file, and pip can be run out of it.
+    wheels = sorted(Path("/usr/share/python-wheels").glob("pip-*.whl"))
+    wheel = wheels[-1] if wheels else fetch_pip(scratch)
+    return [python, str(wheel / "pip")]
+
+
+def _succeeds(*argv: str) -> bool:
+    return subprocess.run(argv, capture_output=True, check=False).returncode == 0
+
+
+def fetch_pip(scratch: Path) -> Path:
+    """Download the newest release of pip from the package index and verify its digest."""
+    print(
+        "ensurepip and pip are missing here: fetching pip from the package index", file=sys.stderr
+    )
+    index = index_url().rstrip("/") + "/pip/"
+    releases = []
+    for name, url, digest in _listed_files(index, _get(index, accept=f"{SIMPLE_JSON}, text/html")):
+        version = re.fullmatch(r"pip-(\d+(?:\.\d+)*)-py3-none-any\.whl", name)
+        if version and digest:
+            numbers = tuple(int(part) for part in version[1].split("."))
+            releases.append((numbers, name, url, digest))
+    if not releases:
+        raise OSError(f"no release of pip at {index}")
+    _, name, url, digest = max(releases)
+    content = _get(url)
+    if hashlib.sha256(content).hexdigest() != digest:
+        raise OSError(f"{url} is not what the index says it is")
+    wheel = scratch / name
+    wheel.write_bytes(content)
+    return wheel
+
+
+def _listed_files(index: str, page: bytes) -> list[tuple[str, str, str]]:
+    """(name, URL, sha256) of each file of an index page: JSON (PEP 691) or HTML (PEP 503)."""
+    if page.lstrip().startswith(b"{"):
+        return [
+            (each["filename"], urljoin(index, each["url"]), each["hashes"].get("sha256", ""))
+            for each in json.loads(page)["files"]
+            if not each.get("yanked")
+        ]
+    links = re.findall(r'<a[^>]*href="([^"#]+)(?:#sha256=([0-9a-f]{64}))?', page.decode())
+    return [(link.rpartition("/")[2], urljoin(index, link), digest) for link, digest in links]
+
+
+def _get(url: str, accept: str = "*/*") -> bytes:
+    certificates = os.environ.get("PIP_CERT") or _pip_setting("cert")
+    context = ssl.create_default_context(cafile=certificates or None)
+    with urlopen(Request(url, headers={"Accept": accept}), timeout=60, context=context) as answer:
+        content: bytes = answer.read()
+        return content
+
+
+def index_url() -> str:
+    """The package index that this user's pip would ask."""
+    configured = os.environ.get("PIP_INDEX_URL") or _pip_setting("index-url")
+    return configured or "https://pypi.org/simple"
+
+
+def _pip_setting(name: str) -> str | None:
+    """A value of pip.conf; a later file wins, as in pip."""
+    home = os.path.expanduser("~")
+    configuration = os.environ.get("XDG_CONFIG_HOME") or f"{home}/.config"
+    files = ["/etc/pip.conf", f"{home}/.pip/pip.conf", f"{configuration}/pip/pip.conf"]
+    parser = configparser.ConfigParser(interpolation=None, strict=False)
+    try:
+        parser.read([*files, os.environ.get("PIP_CONFIG_FILE", "")])
+    except configparser.Error:
+        return None
+    return parser.get("global", name, fallback=None)
+
+
+if __name__ == "__main__":
+    main()
