@@ -4,16 +4,25 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
+from rootless.errors import HostLacks, InvalidRequest
+
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from rootless.network.ports import PortMapping
 
 
 class NetworkRequest(NamedTuple):
-    """What a container wants of its network; ``mode`` is as after ``--network``."""
+    """What a container wants of its network; ``mode`` is as after ``--network``.
+
+    ``directory`` is a directory of the container's own, mode 0700, for control sockets.
+    """
 
     mode: str = "private"
     ports: tuple[PortMapping, ...] = ()
     options: tuple[str, ...] = ()  # after "pasta:" or "slirp4netns:"
+    directory: str | None = None
+    mac_address: str | None = None
 
 
 class Attachment(NamedTuple):
@@ -22,25 +31,168 @@ class Attachment(NamedTuple):
     backend: str
     helper_pid: int | None = None
     address: str | None = None
+    address6: str | None = None
     gateway: str | None = None
     host_address: str | None = None  # what host.containers.internal is
     nameservers: tuple[str, ...] = ()
+    interface: str | None = None
+    mac_address: str | None = None
+
+
+class Link(Protocol):
+    """A network that is being attached, or is attached; owned by the process that started it.
+
+    The helper behind it dies with its owner, however that ends, and when it is closed.
+    """
+
+    def wait(self) -> Attachment:
+        """Return when packets can flow.  Raises HostLacks or Conflict (port in use)."""
+        ...
+
+    def fds(self) -> tuple[int, ...]:
+        """Descriptors for poll(2); one that becomes readable means: ask ``broken``."""
+        ...
+
+    def broken(self) -> str | None:
+        """Why the network no longer works, or None while it does."""
+        ...
+
+    def close(self) -> None:
+        """Take the network down; may be repeated."""
+        ...
 
 
 class Backend(Protocol):
-    """One implementation of networking.  All methods run on the host side."""
+    """One implementation of networking.  All methods run on the host side.
 
-    name: str
-    new_namespace: bool  # whether the container gets a network namespace of its own
+    ``new_namespace``: whether the container gets a network namespace of its own.
+    """
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def new_namespace(self) -> bool: ...
 
     def addresses(self, request: NetworkRequest) -> Attachment:
-        """What ``attach`` will give, known before the container exists (for hosts and resolv.conf)."""
-        ...
+        """What attaching will give, known before the container exists (for hosts and resolv.conf).
 
-    def attach(self, pid: int, request: NetworkRequest) -> Attachment:
-        """Connect the network namespace of process ``pid``; returns when packets can flow.
-
-        The helper must die with the container: it is given a descriptor or pid that ends it.
-        Raises HostLacks or Conflict (port in use).
+        Also the check before anything starts: raises Conflict for a port of the host that is taken.
         """
         ...
+
+    def start(self, pid: int, request: NetworkRequest) -> Link:
+        """Begin to connect the network namespace of process ``pid`` and return at once.
+
+        ``pid`` needs to have made its user and network namespaces, nothing more.
+        """
+        ...
+
+
+class Unattached:
+    """The link of a backend that has no helper."""
+
+    def __init__(self, attachment: Attachment):
+        self._attachment = attachment
+
+    def wait(self) -> Attachment:
+        return self._attachment
+
+    def fds(self) -> tuple[int, ...]:
+        return ()
+
+    def broken(self) -> str | None:
+        return None
+
+    def close(self) -> None:
+        pass
+
+
+class Host(Protocol):
+    """The facts that a choice needs: paths of helpers that passed their probe, else None."""
+
+    @property
+    def pasta(self) -> str | None: ...
+
+    @property
+    def slirp4netns(self) -> str | None: ...
+
+
+def _none(host: Host) -> Backend:
+    from rootless.network.none import NoNetwork
+
+    return NoNetwork()
+
+
+def _host(host: Host) -> Backend:
+    from rootless.network.host import HostNetwork
+
+    return HostNetwork()
+
+
+def _pasta(host: Host) -> Backend:
+    from rootless.network.pasta import Pasta
+
+    if host.pasta is None:
+        raise HostLacks("pasta does not work here", hint="rootless doctor says why")
+    return Pasta(host.pasta)
+
+
+def _slirp4netns(host: Host) -> Backend:
+    from rootless.network.slirp4netns import Slirp4netns
+
+    if host.slirp4netns is None:
+        raise HostLacks("slirp4netns does not work here", hint="rootless doctor says why")
+    return Slirp4netns(host.slirp4netns)
+
+
+def _private(host: Host) -> Backend:
+    from rootless.network.private import Private
+
+    choices = []
+    if host.pasta is not None:
+        choices.append(_pasta(host))
+    if host.slirp4netns is not None:
+        choices.append(_slirp4netns(host))
+    if not choices:
+        return _none(host)
+    return choices[0] if len(choices) == 1 else Private(tuple(choices))
+
+
+if TYPE_CHECKING:
+    BACKENDS: dict[str, Callable[[Host], Backend]]
+
+BACKENDS = {
+    "none": _none,
+    "host": _host,
+    "private": _private,
+    "pasta": _pasta,
+    "slirp4netns": _slirp4netns,
+}
+
+
+def split_mode(text: str) -> tuple[str, tuple[str, ...]]:
+    """``pasta:-T,5000`` → (``pasta``, (``-T``, ``5000``)); empty and ``default`` mean ``private``."""
+    mode, _, options = text.partition(":")
+    if mode in ("", "default", "private"):
+        mode = "private"
+    return mode, tuple(each for each in options.split(",") if each)
+
+
+def pick_backend(mode: str, host: Host) -> Backend:
+    """The backend of a mode of ``BACKENDS``.
+
+    ``private`` takes the first that works here, and no network at all where none does: compare the
+    backend's ``name`` with ``none`` and say so (``NO_NETWORK``).  Raises HostLacks when one that was
+    asked for by name does not work.
+    """
+    make = BACKENDS.get(mode)
+    if make is None:
+        raise InvalidRequest(
+            f"unknown network mode {mode}", hint=f"use one of {', '.join(BACKENDS)}"
+        )
+    return make(host)
+
+
+NO_NETWORK = "no network helper works here: the container has only its loopback"
+"""What to tell the user when ``private`` became ``none``."""

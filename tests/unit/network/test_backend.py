@@ -1,0 +1,39 @@
+from typing import NamedTuple
+
+import pytest
+
+from rootless.errors import HostLacks, InvalidRequest
+from rootless.network.backend import NetworkRequest, pick_backend, split_mode
+from rootless.network.ports import PortMapping
+
+
+class Facts(NamedTuple):
+    pasta: str | None = None
+    slirp4netns: str | None = None
+
+
+def test_the_first_helper_that_works_is_the_default():
+    assert pick_backend("private", Facts("/usr/bin/pasta", "/usr/bin/slirp4netns")).name == "pasta"
+    assert pick_backend("private", Facts(slirp4netns="/usr/bin/slirp4netns")).name == "slirp4netns"
+    assert pick_backend("private", Facts()).name == "none"
+
+
+@pytest.mark.parametrize("mode", ["pasta", "slirp4netns"])
+def test_a_helper_that_was_asked_for_is_not_replaced(mode):
+    with pytest.raises(HostLacks, match=mode):
+        pick_backend(mode, Facts())
+
+
+def test_an_unknown_mode_is_refused():
+    with pytest.raises(InvalidRequest):
+        pick_backend("carrier-pigeon", Facts())
+
+
+def test_options_stand_behind_the_mode():
+    assert split_mode("") == ("private", ())
+    assert split_mode("pasta:-T,5000") == ("pasta", ("-T", "5000"))
+
+
+def test_no_network_cannot_publish_ports():
+    with pytest.raises(InvalidRequest):
+        pick_backend("none", Facts()).addresses(NetworkRequest(ports=(PortMapping("", 80, 80),)))
