@@ -1,0 +1,101 @@
+"""Engine: the stores and drivers of one user on one host.  Every front end calls only this package."""
+
+from __future__ import annotations
+
+import os
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+from rootless.errors import StoreFailed
+from rootless.paths import discover, private_directory
+
+if TYPE_CHECKING:
+    from contextlib import AbstractContextManager
+
+    from rootless.host import HostFacts
+    from rootless.image.layout import Layout
+    from rootless.paths import Paths
+    from rootless.storage.driver import Driver
+    from rootless.storage.layers import Layers
+    from rootless.userns.idmap import IdMap
+
+LAYOUT_VERSION = b"1\n"
+
+
+class Engine:
+    """Opened once per process; what is not used is never loaded."""
+
+    def __init__(self, paths: Paths, host: HostFacts):
+        self.paths = paths
+        self.host = host
+
+    @classmethod
+    def open(cls) -> Engine:
+        """The engine of the calling user, its directories made and checked.
+
+        Raises StoreFailed when they cannot be used, or belong to a newer rootless.
+        """
+        from rootless.host import HostFacts
+
+        paths = discover()
+        for root in (paths.data, paths.cache, paths.run):
+            private_directory(root)
+        _check_layout(paths)
+        return cls(paths, HostFacts(paths))
+
+    @property
+    def id_map(self) -> IdMap:
+        """The id map of the store: what the owners of unpacked layers mean."""
+        return self.host.id_map
+
+    @cached_property
+    def driver(self) -> Driver:
+        """The storage driver for new containers."""
+        from rootless.storage.driver import pick_driver
+
+        return pick_driver(self.host, self.paths, self.id_map)
+
+    @cached_property
+    def layout(self) -> Layout:
+        """The images."""
+        from rootless.image.layout import Layout
+
+        return Layout(self.paths.images)
+
+    @cached_property
+    def layers(self) -> Layers:
+        """The unpacked layers in the form that ``driver`` stacks."""
+        from rootless.storage.layers import Layers
+
+        return Layers(self.paths, self.id_map, self.driver.form)
+
+    def use_store(self) -> AbstractContextManager[int]:
+        """Hold off prune and migration while things are looked up and not yet referred to."""
+        from rootless import files
+
+        return files.lock(self.paths.store_lock, shared=True)
+
+
+def _check_layout(paths: Paths) -> None:
+    from rootless import files
+
+    try:
+        version = files.read_bytes(paths.layout_version)
+    except FileNotFoundError:
+        try:
+            for directory in (paths.containers, paths.names, paths.scratch, paths.trash):
+                os.makedirs(directory, mode=0o700, exist_ok=True)
+            files.write_atomic(paths.layout_version, LAYOUT_VERSION)
+        except OSError as error:
+            raise StoreFailed(
+                f"cannot write to {paths.data}: {error.strerror}",
+                hint="free some space, or set ROOTLESS_HOME to a directory of yours",
+            ) from None
+        return
+    except OSError as error:
+        raise StoreFailed(f"cannot read {paths.layout_version}: {error.strerror}") from None
+    if version != LAYOUT_VERSION:
+        raise StoreFailed(
+            f"{paths.data} has layout version {version.decode(errors='replace').strip()!r}",
+            hint="it was written by a newer rootless; update this one",
+        )

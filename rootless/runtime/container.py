@@ -1,0 +1,256 @@
+"""Containers on disk: a bundle, our record of it, and the state that lives while it runs.
+
+Liveness is a held lock (ADR 0005): the supervisor or monitor flocks ``alive.lock`` for the container's
+life, so a killed one never leaves a stale "running".
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from typing import TYPE_CHECKING, Any, NamedTuple, NotRequired, TypedDict
+
+from rootless import files
+from rootless.errors import Conflict, InvalidRequest, NotFound, StoreFailed
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from rootless.paths import Paths
+    from rootless.runtime.spec import Spec
+
+_ID_LENGTH = 64
+_NAME_FIRST = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789")
+_NAME_REST = _NAME_FIRST | frozenset("_.-")
+
+
+class Record(TypedDict):
+    """container.json: what we know of a container beyond its runtime-spec document.
+
+    ``settings`` is the request as it was given, field by field, defaults left out.
+    """
+
+    id: str
+    name: str
+    created: str
+    image: str  # the reference it was made from
+    image_id: str
+    chain: list[str]
+    driver: str
+    lower: list[str]
+    args: list[str]
+    labels: dict[str, str]
+    auto_remove: bool
+    stop_signal: str
+    stop_timeout: float
+    settings: dict[str, Any]
+    backends: dict[str, str]  # which id map, storage, network, cgroup and tier were chosen
+    launch: dict[str, Any]  # what planning needs besides the spec: seccomp, landlock, network ...
+    mounts: NotRequired[list[dict[str, Any]]]  # as docker's inspect lists them
+    last: NotRequired[Exit]
+
+
+class Exit(TypedDict, total=False):
+    """How the last run of a container went."""
+
+    started: str
+    finished: str
+    exit_code: int
+    oom_killed: bool
+    error: str
+    restarts: int
+
+
+class State(TypedDict, total=False):
+    """state.json in the run-time directory, written when init exists; gone or unlocked: stopped."""
+
+    pid: int
+    start_time: int  # field 22 of /proc/PID/stat: with the pid, it names one process for ever
+    started: str
+    status: str  # created, running, paused
+    cgroup: str
+    network: dict[str, Any]
+    monitor: int
+    health: dict[str, Any]
+
+
+class Container(NamedTuple):
+    """A container: its id, where it lives, and its record as it was read."""
+
+    paths: Paths
+    record: Record
+
+    @property
+    def id(self) -> str:
+        return self.record["id"]
+
+    @property
+    def name(self) -> str:
+        return self.record["name"]
+
+    @property
+    def bundle(self) -> str:
+        return self.paths.container(self.id)
+
+    @property
+    def run_directory(self) -> str:
+        return self.paths.running(self.id)
+
+    @property
+    def alive_lock(self) -> str:
+        return f"{self.run_directory}/alive.lock"
+
+    def spec(self) -> Spec:
+        """config.json."""
+        document: Spec = _read_json(f"{self.bundle}/config.json")
+        return document
+
+    def state(self) -> State | None:
+        """What runs, or None: the lock says whether, state.json says what."""
+        if not files.is_locked(self.alive_lock):
+            return None
+        try:
+            state: State = _read_json(f"{self.run_directory}/state.json")
+        except NotFound:
+            return {"status": "created"}
+        return state
+
+    def status(self) -> str:
+        """``created``, ``running``, ``paused`` or ``exited``, as docker's ps words it."""
+        state = self.state()
+        if state is not None:
+            return state.get("status", "running")
+        return "exited" if "last" in self.record else "created"
+
+
+def check_name(kind: str, name: str) -> str:
+    """Return ``name`` if it may name a container, volume or network; raises InvalidRequest."""
+    if not name or name[0] not in _NAME_FIRST or not _NAME_REST.issuperset(name) or len(name) > 128:
+        raise InvalidRequest(
+            f"{kind} name {name!r} is not valid",
+            hint="letters, digits and _ . - in it, a letter or digit first",
+        )
+    return name
+
+
+def new_id() -> str:
+    """64 random hex digits."""
+    return files.random_name(_ID_LENGTH // 2)
+
+
+def timestamp(seconds_ns: int | None = None) -> str:
+    """RFC 3339 in UTC with nanoseconds, as docker writes times."""
+    now = time.time_ns() if seconds_ns is None else seconds_ns
+    seconds, rest = divmod(now, 1_000_000_000)
+    return f"{time.strftime('%Y-%m-%dT%H:%M:%S', time.gmtime(seconds))}.{rest:09d}Z"
+
+
+def claim_name(paths: Paths, name: str, container_id: str) -> None:
+    """Give the name to the container in one step.  Raises Conflict when another has it."""
+    os.makedirs(paths.names, mode=0o700, exist_ok=True)
+    place = f"{paths.names}/{name}"
+    try:
+        os.symlink(f"../containers/{container_id}", place)
+    except FileExistsError:
+        owner = os.path.basename(os.readlink(place))
+        if not os.path.isdir(paths.container(owner)):  # left by a killed removal
+            os.unlink(place)
+            claim_name(paths, name, container_id)
+            return
+        raise Conflict(
+            f"the name {name!r} is in use by container {owner[:12]}",
+            hint=f"rootless rm {name}, or choose another --name",
+        ) from None
+
+
+def release_name(paths: Paths, name: str, container_id: str) -> None:
+    """Give the name up, if it is this container's."""
+    place = f"{paths.names}/{name}"
+    try:
+        if os.path.basename(os.readlink(place)) == container_id:
+            os.unlink(place)
+    except FileNotFoundError:
+        pass
+
+
+def write_record(bundle: str, record: Record, *, durable: bool = False) -> None:
+    """Replace container.json."""
+    files.write_atomic(f"{bundle}/container.json", _to_json(record), durable=durable)
+
+
+def write_spec(bundle: str, spec: Spec) -> None:
+    """Replace config.json."""
+    files.write_atomic(f"{bundle}/config.json", _to_json(spec), durable=False)
+
+
+def write_state(container: Container, state: State) -> None:
+    """Replace state.json."""
+    files.write_atomic(f"{container.run_directory}/state.json", _to_json(state), durable=False)
+
+
+def find(paths: Paths, name_or_id: str) -> Container:
+    """The container of that name, id or unambiguous prefix of an id.
+
+    Raises NotFound; Conflict when a prefix fits several.
+    """
+    try:
+        owner = os.path.basename(os.readlink(f"{paths.names}/{name_or_id}"))
+        return load(paths, owner)
+    except (OSError, NotFound, ValueError):
+        pass
+    ids = [each for each in ids_of(paths) if each.startswith(name_or_id)] if name_or_id else []
+    if len(ids) > 1 and name_or_id not in ids:
+        raise Conflict(f"container id {name_or_id!r} is ambiguous: {len(ids)} begin with it")
+    if not ids:
+        raise NotFound(f"no container {name_or_id!r}", hint="rootless ps -a lists them")
+    return load(paths, name_or_id if name_or_id in ids else ids[0])
+
+
+def ids_of(paths: Paths) -> list[str]:
+    """The ids of all containers, in no order."""
+    try:
+        return [name for name in os.listdir(paths.containers) if len(name) == _ID_LENGTH]
+    except FileNotFoundError:
+        return []
+
+
+def load(paths: Paths, container_id: str) -> Container:
+    """The container with that full id.  Raises NotFound."""
+    return Container(paths, _read_json(f"{paths.container(container_id)}/container.json"))
+
+
+def all_containers(paths: Paths) -> Iterator[Container]:
+    """Every container, newest first; one that vanishes meanwhile is left out."""
+    found = []
+    for container_id in ids_of(paths):
+        try:
+            found.append(load(paths, container_id))
+        except NotFound:
+            continue
+    yield from sorted(found, key=lambda each: each.record["created"], reverse=True)
+
+
+def process_start_time(pid: int) -> int:
+    """When a process started, in clock ticks since boot; 0 when it is gone (proc(5), stat field 22)."""
+    try:
+        stat = files.read_bytes(f"/proc/{pid}/stat")
+    except (FileNotFoundError, ProcessLookupError):
+        return 0
+    return int(stat[stat.rindex(b")") + 2 :].split()[19])
+
+
+def _read_json(path: str) -> Any:
+    import json
+
+    try:
+        return json.loads(files.read_bytes(path))
+    except (FileNotFoundError, NotADirectoryError):
+        raise NotFound(f"no file {path}") from None
+    except ValueError as error:
+        raise StoreFailed(f"{path} is damaged: {error}", hint="rootless system check") from None
+
+
+def _to_json(document: Any) -> bytes:
+    import json
+
+    return json.dumps(document, separators=(",", ":")).encode()
