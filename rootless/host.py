@@ -62,6 +62,31 @@ class HostFacts:
             return None
         return self.find_program("fuse-overlayfs")
 
+    @cached_property
+    def new_proc(self) -> bool:
+        """Whether a new procfs may be mounted; not where an outer container has masked its own."""
+        return True
+
+    @cached_property
+    def cgroup2_mount(self) -> str | None:
+        """Where the unified cgroup hierarchy is mounted."""
+        for path in ("/sys/fs/cgroup", "/sys/fs/cgroup/unified"):
+            if os.path.exists(f"{path}/cgroup.controllers"):
+                return path
+        return None
+
+    @cached_property
+    def pasta(self) -> str | None:
+        """The path of a pasta that works here."""
+        return None
+
+    @cached_property
+    def slirp4netns(self) -> str | None:
+        """The path of a slirp4netns that works here."""
+        if not os.access("/dev/net/tun", os.R_OK | os.W_OK):
+            return None
+        return self.find_program("slirp4netns")
+
     @staticmethod
     def find_program(name: str) -> str | None:
         """The path of an executable on PATH."""

@@ -36,8 +36,6 @@ class Record(TypedDict):
     image: str  # the reference it was made from
     image_id: str
     chain: list[str]
-    driver: str
-    lower: list[str]
     args: list[str]
     labels: dict[str, str]
     auto_remove: bool

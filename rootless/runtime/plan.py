@@ -139,7 +139,9 @@ def plan_launch(
             landlock=landlock and not may_mount,
             preserve_fds=preserve_fds,
         ),
-        fuse=_fuse_arguments(rootfs, kernel) if rootfs.driver == "fuse-overlayfs" else (),
+        fuse=fuse_arguments(rootfs, kernel.fuse_program)
+        if rootfs.driver == "fuse-overlayfs"
+        else (),
         oom_score_adj=spec["process"].get("oomScoreAdj"),
     )
 
@@ -197,13 +199,14 @@ def _root(rootfs: Rootfs, target: str) -> Operation:
             return op.BindRoot(rootfs.lower[0], target)
 
 
-def _fuse_arguments(rootfs: Rootfs, kernel: Kernel) -> tuple[str, ...]:
+def fuse_arguments(rootfs: Rootfs, program: str) -> tuple[str, ...]:
+    """The command that serves ``rootfs``; descriptor 3 is the mount."""
     options = [f"lowerdir={':'.join(rootfs.lower)}"]
     if rootfs.upper is not None:
         options += [f"upperdir={rootfs.upper}", f"workdir={rootfs.work}"]
     options += rootfs.options
     # libfuse takes a descriptor that is mounted already; the stage puts it on number 3.
-    return (kernel.fuse_program, "-f", "-o", ",".join(options), "/dev/fd/3")
+    return (program, "-f", "-o", ",".join(options), "/dev/fd/3")
 
 
 def _mount(each: Mount, kernel: Kernel) -> list[Operation]:

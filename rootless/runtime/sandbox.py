@@ -73,5 +73,4 @@ def run(
     except BaseException:
         launch.kill(created.pid)
         raise
-    supervise.reap()
     return code

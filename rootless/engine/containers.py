@@ -1,0 +1,90 @@
+"""Use cases on existing containers: list, remove."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING, NamedTuple
+
+from rootless import files
+from rootless.errors import Conflict
+from rootless.runtime import container as store
+
+if TYPE_CHECKING:
+    from rootless.engine import Engine
+    from rootless.engine.container_requests import ListRequest, RemoveRequest
+    from rootless.runtime.container import Container
+
+
+class Listed(NamedTuple):
+    """A line of ``ps``."""
+
+    container: Container
+    status: str
+    state: store.State | None
+
+
+def list_containers(engine: Engine, request: ListRequest) -> list[Listed]:
+    """The containers that the request selects, newest first."""
+    listed = []
+    for container in store.all_containers(engine.paths):
+        state = container.state()
+        status = _status(container, state)
+        if request.all or request.last or request.latest or status in ("running", "paused"):
+            listed.append(Listed(container, status, state))
+    last = 1 if request.latest else request.last
+    return listed[:last] if last else listed
+
+
+def _status(container: Container, state: store.State | None) -> str:
+    if state is not None:
+        return state.get("status", "running")
+    return "exited" if "last" in container.record else "created"
+
+
+def remove_containers(engine: Engine, request: RemoveRequest) -> list[str]:
+    """``rm``: the names or ids as they were given, as they go."""
+    removed = []
+    for name in request.containers:
+        remove(engine, store.find(engine.paths, name), force=request.force)
+        removed.append(name)
+    return removed
+
+
+def remove(engine: Engine, container: Container, *, force: bool = False) -> None:
+    """Remove a container with everything that is its own.  Raises Conflict while it runs."""
+    if container.state() is not None:
+        if not force:
+            raise Conflict(
+                f"container {container.name} is running",
+                hint=f"rootless stop {container.name}, or rm -f",
+            )
+        _kill(container)
+    store.release_name(engine.paths, container.name, container.id)
+    doomed = f"{engine.paths.trash}/{container.id}-{files.random_name(4)}"
+    try:
+        os.rename(container.bundle, doomed)
+    except FileNotFoundError:
+        return
+    discard(engine, doomed)
+
+
+def discard(engine: Engine, path: str) -> None:
+    """Remove a tree of ours, from inside the user namespace only where that is needed."""
+    try:
+        files.remove_tree(path, missing_ok=True)
+    except PermissionError:  # files of subordinate ids
+        engine.layers.remove(path)
+
+
+def _kill(container: Container) -> None:
+    """End the container and wait until its supervisor has let go of it."""
+    state = container.state()
+    if state is not None and "pid" in state:
+        pid = state["pid"]
+        if store.process_start_time(pid) == state["start_time"]:
+            try:
+                os.kill(pid, 9)
+            except ProcessLookupError:
+                pass
+    with files.lock(container.alive_lock):
+        pass

@@ -1,0 +1,313 @@
+"""Make a container: resolve its image, merge its options, write its bundle, claim its name."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from rootless import events, files
+from rootless.engine import options as merge
+from rootless.engine.identity import user_of
+from rootless.engine.names import random_name
+from rootless.engine.surroundings import kernel_facts, seccomp_filter
+from rootless.errors import Conflict, InvalidRequest, NotFound, StoreFailed, Unsupported
+from rootless.network import names
+from rootless.network.backend import NO_NETWORK, NetworkRequest, pick_backend, split_mode
+from rootless.network.ports import parse_ports
+from rootless.rootfs import Rootfs
+from rootless.runtime import container as store
+from rootless.runtime.container import Container
+from rootless.runtime.generate import generate
+from rootless.runtime.options import Mount
+from rootless.runtime.plan import LaunchPlan, plan_launch
+
+if TYPE_CHECKING:
+    from rootless.engine import Engine
+    from rootless.engine.requests import MountRequest, RunRequest
+    from rootless.events import Report
+    from rootless.image.documents import ContainerConfig, Image
+    from rootless.network.backend import Backend
+    from rootless.runtime.container import Record
+    from rootless.runtime.options import ContainerOptions
+    from rootless.runtime.spec import Spec
+
+
+class Prepared(NamedTuple):
+    """A container on disk and the plan that would launch it now."""
+
+    container: Container
+    plan: LaunchPlan
+    backend: Backend
+    network: NetworkRequest
+
+
+def resolve_image(engine: Engine, request: RunRequest, report: Report) -> Image:
+    """The image, pulled when the policy says so, its layers unpacked.  Raises NotFound and others."""
+    if request.pull in ("missing", "never"):
+        try:
+            image = engine.layout.resolve(request.image)
+        except NotFound:
+            if request.pull == "never":
+                raise
+        else:
+            if request.platform is None and all(map(engine.layers.has, image.chain)):
+                return image
+    from rootless.engine.images import ensure  # type: ignore[import-not-found,unused-ignore]
+
+    pulled: Image = ensure(
+        engine, request.image, policy=request.pull, platform=request.platform, report=report
+    )
+    return pulled
+
+
+def create(engine: Engine, request: RunRequest, report: Report = events.ignore) -> Prepared:
+    """Make the container that ``request`` describes; it exists completely or not at all.
+
+    Raises whatever makes it impossible before anything is written: NotFound, InvalidRequest,
+    Unsupported, Conflict (the name), HostLacks.
+    """
+    merge.check_supported(request)
+    if request.name is not None:
+        store.check_name("container", request.name)
+    with engine.use_store():
+        image = resolve_image(engine, request, report)
+        with files.scratch(engine.paths.scratch, "container") as scratch:
+            prepared = _Draft(engine, request, image, scratch).prepare(report)
+            _publish(engine, request, prepared.container, scratch)
+        return prepared
+
+
+def explain(engine: Engine, request: RunRequest, report: Report = events.ignore) -> LaunchPlan:
+    """The plan of ``run``, and nothing of it done."""
+    merge.check_supported(request)
+    with engine.use_store():
+        image = resolve_image(engine, request, report)
+        with files.scratch(engine.paths.scratch, "explain") as scratch:
+            return _Draft(engine, request, image, scratch).prepare(report).plan
+
+
+class _Draft:
+    """A container in the making: what each part of it is made from."""
+
+    def __init__(self, engine: Engine, request: RunRequest, image: Image, scratch: str):
+        self.engine = engine
+        self.request = request
+        self.image = image
+        self.scratch = scratch
+        self.id = store.new_id()
+        self.bundle = engine.paths.container(self.id)
+        self.config: ContainerConfig = image.config.get("config") or {}
+
+    def prepare(self, report: Report) -> Prepared:
+        """Write the bundle in scratch.  What is written down is where things will be."""
+        engine, request = self.engine, self.request
+        rootfs = engine.driver.rootfs(self.image.chain, self.scratch, volatile=request.rm)
+        os.makedirs(f"{self.scratch}/rootfs", mode=0o755, exist_ok=True)
+        user = user_of(request.user or self.config.get("User") or "", rootfs, engine.id_map)
+        backend, network = _network(engine, request, report)
+        options = merge.container_options(
+            request,
+            self.config,
+            user=user,
+            container_id=self.id,
+            mounts=(
+                *self.identity_mounts(backend, network),
+                *map(bind_mount, (*request.volume, *request.mount, *request.tmpfs)),
+            ),
+            namespaces=() if backend.new_namespace else (("network", "host"),),
+        )
+        spec = generate(options, engine.id_map, rootfs_path=f"{self.bundle}/rootfs")
+        record = self.record(options, backend.name)
+        record["launch"] = {
+            "rootfs": self.moved(rootfs)._asdict(),
+            "seccomp": options.seccomp,
+            "landlock": options.landlock,
+            "preserve_fds": options.preserve_fds,
+            "network": [network.mode, network.ports, network.options],
+        }
+        store.write_spec(self.scratch, spec)
+        store.write_record(self.scratch, record)
+        container = Container(engine.paths, record)
+        return Prepared(container, plan_of(engine, record, spec), backend, network)
+
+    def record(self, options: ContainerOptions, backend: str) -> Record:
+        """Our record, all but how it is launched."""
+        request = self.request
+        grace = request.stop_timeout
+        return {
+            "id": self.id,
+            "name": request.name or random_name(),
+            "created": store.timestamp(),
+            "image": self.image.reference or request.image,
+            "image_id": self.image.image_id,
+            "chain": list(self.image.chain),
+            "args": list(options.args),
+            "labels": merge.labels(request, self.config),
+            "auto_remove": request.rm,
+            "stop_signal": request.stop_signal or self.config.get("StopSignal") or "SIGTERM",
+            "stop_timeout": 10.0 if grace is None else grace,
+            "settings": _given(request),
+            "backends": {
+                "id_map": self.engine.id_map.writer,
+                "storage": self.engine.driver.name,
+                "network": backend,
+            },
+            "launch": {},
+        }
+
+    def identity_mounts(self, backend: Backend, network: NetworkRequest) -> tuple[Mount, ...]:
+        """/etc/hosts, /etc/hostname and /etc/resolv.conf: files of the bundle, bound over the image's."""
+        request = self.request
+        attachment = backend.addresses(network)
+        hostname = request.hostname or self.id[:12]
+        texts = {
+            "hostname": names.hostname(hostname),
+            "resolv.conf": names.resolv_conf(
+                host=names.parse_resolver(_read_text("/etc/resolv.conf")),
+                nameservers=attachment.nameservers,
+                dns=request.dns,
+                dns_search=request.dns_search,
+                dns_options=request.dns_option,
+                own_loopback=not backend.new_namespace,
+            ),
+        }
+        if not request.no_hosts:
+            texts["hosts"] = names.hosts(
+                hostname=hostname,
+                addresses=tuple(each for each in (attachment.address, attachment.address6) if each),
+                host_address=attachment.host_address,
+                extra=tuple(names.parse_extra_host(each) for each in request.add_host),
+                base=None if backend.new_namespace else _read_text("/etc/hosts"),
+            )
+        mounts = []
+        for name, text in texts.items():
+            with open(f"{self.scratch}/{name}", "w", encoding="utf-8") as file:
+                file.write(text)
+            os.chmod(f"{self.scratch}/{name}", 0o644)
+            mounts.append(
+                Mount("bind", f"{self.bundle}/{name}", f"/etc/{name}", ("rbind", "rprivate"))
+            )
+        return tuple(mounts)
+
+    def moved(self, rootfs: Rootfs) -> Rootfs:
+        """The same with the paths it will have."""
+
+        def move(path: str) -> str:
+            return (
+                self.bundle + path[len(self.scratch) :]
+                if path.startswith(f"{self.scratch}/")
+                else path
+            )
+
+        return rootfs._replace(
+            lower=tuple(map(move, rootfs.lower)),
+            upper=move(rootfs.upper) if rootfs.upper else None,
+            work=move(rootfs.work) if rootfs.work else None,
+        )
+
+
+def plan_of(engine: Engine, record: Record, spec: Spec) -> LaunchPlan:
+    """The launch of a container; planning is pure, so it is made anew from the bundle each time."""
+    launch = record["launch"]
+    rootfs = Rootfs(**launch["rootfs"])
+    # JSON knows no tuples.
+    rootfs = rootfs._replace(lower=tuple(rootfs.lower), options=tuple(rootfs.options))
+    process = spec["process"]
+    return plan_launch(
+        spec,
+        rootfs,
+        engine.id_map,
+        kernel_facts(engine.host),
+        filter=seccomp_filter(
+            engine,
+            profile=launch["seccomp"],
+            capabilities=tuple(process["capabilities"]["bounding"]),
+            terminal=process["terminal"],
+        ),
+        landlock=launch["landlock"],
+        preserve_fds=launch["preserve_fds"],
+    )
+
+
+def _given(request: RunRequest) -> dict[str, Any]:
+    """The fields that differ from their defaults, which is what a person set."""
+    usual = type(request)(image=request.image)
+    return {
+        field: value
+        for field, value, default in zip(request._fields, request, usual, strict=True)
+        if value != default or field == "image"
+    }
+
+
+def _publish(engine: Engine, request: RunRequest, container: Container, scratch: str) -> None:
+    """Move the bundle to its place and claim the name: from here on the container exists."""
+    try:
+        files.publish(scratch, container.bundle)
+    except OSError as error:
+        raise StoreFailed(f"cannot create {container.bundle}: {error.strerror}") from None
+    try:
+        if request.replace:
+            _remove_namesake(engine, container.name)
+        store.claim_name(engine.paths, container.name, container.id)
+        if request.cidfile:
+            _write_new(request.cidfile, container.id)
+    except BaseException:
+        store.release_name(engine.paths, container.name, container.id)
+        files.remove_tree(container.bundle, missing_ok=True)
+        raise
+
+
+def _write_new(path: str, text: str) -> None:
+    try:
+        with open(path, "x") as file:
+            file.write(text)
+    except FileExistsError:
+        raise Conflict(f"{path} exists", hint="remove it: it names another container") from None
+    except OSError as error:
+        raise InvalidRequest(f"cannot write {path}: {error.strerror}") from None
+
+
+def _remove_namesake(engine: Engine, name: str) -> None:
+    from rootless.engine.containers import remove
+
+    try:
+        remove(engine, store.find(engine.paths, name), force=True)
+    except NotFound:
+        pass
+
+
+def _network(engine: Engine, request: RunRequest, report: Report) -> tuple[Backend, NetworkRequest]:
+    if len(request.network) > 1:
+        raise Unsupported("more than one --network is not supported")
+    mode, options = split_mode(request.network[0] if request.network else "")
+    ports = tuple(port for text in request.publish for port in parse_ports(text))
+    backend = pick_backend(mode, engine.host)
+    if mode == "private" and backend.name == "none":
+        report(events.Notice(NO_NETWORK, "warning"))
+    return backend, NetworkRequest(mode=mode, ports=ports, options=options)
+
+
+def _read_text(path: str) -> str:
+    try:
+        return files.read_bytes(path).decode(errors="replace")
+    except OSError:
+        return ""
+
+
+def bind_mount(request: MountRequest) -> Mount:
+    """One of ``-v``, ``--mount``, ``--tmpfs`` as a mount.  Raises NotFound for a missing source."""
+    if request.type not in ("bind", "tmpfs"):
+        raise Unsupported(f"mounts of type {request.type} are not supported")
+    if request.type == "tmpfs":
+        return Mount("tmpfs", "tmpfs", request.target, ("nosuid", "nodev", *request.options))
+    options = tuple(each for each in request.options if each not in ("nocreate", "z", "Z"))
+    if not os.path.exists(request.source):
+        if "nocreate" in request.options:
+            raise NotFound(f"no file or directory {request.source}")
+        try:
+            os.makedirs(request.source)
+        except OSError as error:
+            raise InvalidRequest(
+                f"cannot make the directory {request.source}: {error.strerror}"
+            ) from None
+    return Mount("bind", request.source, request.target, options)

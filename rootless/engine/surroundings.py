@@ -1,0 +1,44 @@
+"""What of this host a launch uses: facts for planning, the seccomp filter, the network backend."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+from rootless.kernel import capability, landlock
+from rootless.runtime.plan import Kernel
+from rootless.runtime.seccomp_cache import load_or_compile
+
+if TYPE_CHECKING:
+    from rootless.engine import Engine
+    from rootless.host import HostFacts
+
+
+def kernel_facts(host: HostFacts) -> Kernel:
+    """The facts that planning needs; each costs one system call or a cached probe."""
+    return Kernel(
+        last_capability=capability.last_capability(),
+        landlock_rights=landlock.rights_of(landlock.abi()),
+        new_proc=host.new_proc,
+        cgroup2=host.cgroup2_mount,
+        fuse_program=host.fuse_overlayfs or "fuse-overlayfs",
+    )
+
+
+def seccomp_filter(
+    engine: Engine, *, profile: str, capabilities: tuple[str, ...], terminal: bool
+) -> bytes:
+    """The compiled filter, from the cache where it is; empty for ``unconfined``."""
+    if profile == "unconfined":
+        return b""
+    os.makedirs(engine.paths.seccomp, mode=0o700, exist_ok=True)
+    kernel = os.uname()
+    major, minor = kernel.release.split(".")[:2]
+    return load_or_compile(
+        engine.paths.seccomp,
+        profile=None if profile == "default" else profile,
+        capabilities=capabilities,
+        terminal=terminal,
+        architecture=kernel.machine,
+        kernel=(int(major), int("".join(c for c in minor if c.isdigit()) or "0")),
+    )
