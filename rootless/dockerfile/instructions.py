@@ -7,13 +7,16 @@ What works on them, each pure::
     expansion.expand_instruction(instruction, variables, *, escape="\\") -> Instruction
     expansion.expand_base(base, variables, *, escape="\\") -> From
     arguments.*                                                           what ARG means, where
-    lint.lint(dockerfile, ...) -> tuple[Warning, ...]
+    lint.lint(dockerfile, ...) -> tuple[LintWarning, ...]
 """
 
 from __future__ import annotations
 
+import re
 from bisect import bisect_right
 from typing import NamedTuple, TypeAlias
+
+_LEADING_TABS = re.compile(r"^\t+", re.MULTILINE)
 
 
 class Origin(NamedTuple):
@@ -49,9 +52,7 @@ class Heredoc(NamedTuple):
     @property
     def text(self) -> str:
         """The document without the leading tabs that ``<<-`` asks to remove."""
-        if not self.strip_tabs:
-            return self.content
-        return "".join(line.lstrip("\t") for line in self.content.splitlines(keepends=True))
+        return _LEADING_TABS.sub("", self.content) if self.strip_tabs else self.content
 
 
 class InlineFile(NamedTuple):
@@ -285,9 +286,10 @@ class Directives(NamedTuple):
     syntax: str = ""
     escape: str = "\\"
     check: str = ""
+    line_count: int = 0
 
 
-class Warning(NamedTuple):
+class LintWarning(NamedTuple):
     """One remark of the linter; ``rule`` is BuildKit's name of it."""
 
     rule: str
@@ -301,5 +303,5 @@ class Dockerfile(NamedTuple):
     stages: tuple[Stage, ...]
     global_args: tuple[Arg, ...] = ()  # those before the first FROM
     directives: Directives = Directives()
-    warnings: tuple[Warning, ...] = ()  # what only the text shows: empty continuation lines
+    warnings: tuple[LintWarning, ...] = ()  # what only the text shows: empty continuation lines
     name: str = "Dockerfile"
