@@ -41,7 +41,7 @@ def write_atomic(path: str, content: bytes, *, mode: int = 0o600, durable: bool 
         sync_directory(os.path.dirname(path))
 
 
-def write_all(fd: int, content: bytes) -> None:
+def write_all(fd: int, content: bytes | memoryview) -> None:
     """write(2) until all of ``content`` is written."""
     view = memoryview(content)
     while view:

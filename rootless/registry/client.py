@@ -316,9 +316,7 @@ class Client:
     def search(self, term: str, *, limit: int) -> list[dict[str, Any]] | None:
         """Docker's search of version 1; None where the registry has none."""
         query = urlencode({"q": term, "n": limit})
-        host = (
-            "https://index.docker.io" if self.source.host == HUB_HOST else self.http.base
-        )
+        host = "https://index.docker.io" if self.source.host == HUB_HOST else self.http.base
         document = self._json(f"{host}/v1/search?{query}", frozenset())
         results = document.get("results") if document else None
         return [each for each in results if isinstance(each, dict)] if results is not None else None

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 from urllib.parse import urljoin, urlsplit
 
 from rootless import __version__
-from rootless.errors import InvalidRequest, RegistryFailed, RegistryUnreachable
+from rootless.errors import InvalidRequest, RegistryFailed, RegistryUnreachable, RootlessError
 from rootless.registry.auth import is_loopback, split_host
 from rootless.registry.config import user_config
 
@@ -64,7 +64,7 @@ class Transient(Exception):
     """A failure that may pass; ``error`` is what the user sees when it does not."""
 
     def __init__(
-        self, error: RegistryFailed, *, retry_after_s: float | None = None, attempts: int = 99
+        self, error: RootlessError, *, retry_after_s: float | None = None, attempts: int = 99
     ):
         super().__init__(error.message)
         self.error = error
@@ -124,7 +124,9 @@ class Http:
                 failures += 1
                 self.pause(failure, failures)
 
-    def pause(self, failure: Transient, failures: int) -> None:
+    def pause(
+        self, failure: Transient, failures: int, *, sleep: Callable[[float], object] = time.sleep
+    ) -> None:
         """Wait before the next attempt, or raise the error when there is none."""
         if failures >= min(self.retry.attempts, failure.attempts):
             raise failure.error from None
@@ -135,7 +137,7 @@ class Http:
                 raise RegistryFailed(
                     f"{failure.error.message}; it asks to wait {pause_s:.0f} s"
                 ) from None
-        time.sleep(pause_s)
+        sleep(pause_s)
 
     # -- one exchange --------------------------------------------------------------------------
 

@@ -181,7 +181,7 @@ def test_credentials_are_not_sent_to_a_token_server_of_another_site():
         ("https://auth.ghcr.io/token", "ghcr.io", True),
         ("https://evil.io/token", "ghcr.io", False),
         ("https://notghcr.io/token", "ghcr.io", False),
-        ("https://ghcr.io:8443/token", "ghcr.io", False),
+        ("https://ghcr.io:8443/token", "ghcr.io", True),
         ("http://auth.docker.io/token", "registry-1.docker.io", False),
         ("https://evil.co.uk/token", "registry.co.uk", False),
         ("https://auth.example.co.uk/t", "registry.example.co.uk", True),
