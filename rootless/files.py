@@ -17,6 +17,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 
+_DEEP = 64  # levels of a tree that is being removed for which descriptors are held
+
+
 def random_name(size_bytes: int = 8) -> str:
     """A name nobody else has: lower-case hex of that many random bytes."""
     return os.urandom(size_bytes).hex()
@@ -138,11 +141,11 @@ def publish(path: str, target: str) -> bool:
 def remove_tree(path: str, *, missing_ok: bool = False) -> None:
     """Remove a directory with all that is in it, also where a mode forbids its owner to.
 
-    Works with directory descriptors, so a racing symlink is never followed.
+    Works with directory descriptors, so a racing symlink is never followed, and however deep it is.
     """
     parent = os.open(os.path.dirname(path) or ".", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
-        _remove_at(parent, os.path.basename(path))
+        remove_at(parent, os.path.basename(path))
     except FileNotFoundError:
         if not missing_ok:
             raise
@@ -150,41 +153,50 @@ def remove_tree(path: str, *, missing_ok: bool = False) -> None:
         os.close(parent)
 
 
-def _remove_at(parent: int, name: str) -> None:
+def remove_at(parent: int, name: str | bytes) -> None:
+    """Remove what is called ``name`` in an open directory, whatever it is."""
+    top = _unlink_or_open(parent, name)
+    if top is None:
+        return
+    levels: list[tuple[int, str | bytes, int, list[str]]] = [(parent, name, top, os.listdir(top))]
+    try:
+        while levels:
+            holder, own_name, fd, names = levels[-1]
+            if not names:
+                os.rmdir(own_name, dir_fd=holder)
+                os.close(fd)
+                levels.pop()
+                continue
+            child = names.pop()
+            child_fd = _unlink_or_open(fd, child)
+            if child_fd is None:
+                continue
+            if len(levels) < _DEEP:
+                levels.append((fd, child, child_fd, os.listdir(child_fd)))
+                continue
+            # A program can make trees deeper than there are descriptors: continue at the top.
+            os.close(child_fd)
+            moved = random_name()
+            os.rename(child, moved, src_dir_fd=fd, dst_dir_fd=top)
+            levels[0][3].append(moved)
+    finally:
+        for level in levels:
+            os.close(level[2])
+
+
+def _unlink_or_open(parent: int, name: str | bytes) -> int | None:
+    """Unlink a file; give back a descriptor of a directory, which is writable then."""
     try:
         os.unlink(name, dir_fd=parent)
-        return
-    except IsADirectoryError:
-        pass
-    except PermissionError:
-        if not _make_writable(parent, name):
-            raise
-    flags = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
-    try:
-        fd = os.open(name, flags, dir_fd=parent)
-    except PermissionError:  # mode 0000, as overlayfs leaves its work directory
-        if not _make_writable(parent, name):
-            raise
-        fd = os.open(name, flags, dir_fd=parent)
-    try:
-        with os.scandir(fd) as entries:
-            names = [entry.name for entry in entries]
-        if names:
-            os.fchmod(fd, 0o700)
-        for child in names:
-            _remove_at(fd, child)
-    finally:
-        os.close(fd)
-    os.rmdir(name, dir_fd=parent)
-
-
-def _make_writable(parent: int, name: str) -> bool:
-    """unlink(2) of a directory says EPERM on some file systems; say whether it is a directory."""
-    import stat
-
-    status = os.stat(name, dir_fd=parent, follow_symlinks=False)
-    if not stat.S_ISDIR(status.st_mode):
-        return False
-    if status.st_mode & 0o700 != 0o700:
-        os.chmod(name, 0o700, dir_fd=parent)
-    return True
+        return None
+    except (IsADirectoryError, PermissionError) as error:  # a directory is EPERM on some systems
+        path = os.open(name, os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=parent)
+        try:
+            mode = os.fstat(path).st_mode
+            if mode & 0o170000 != 0o040000:
+                raise error from None
+            if mode & 0o700 != 0o700:
+                os.chmod(f"/proc/self/fd/{path}", 0o700)
+            return os.open(".", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC, dir_fd=path)
+        finally:
+            os.close(path)

@@ -1,0 +1,14 @@
+"""syncfs(2)."""
+
+from __future__ import annotations
+
+from ctypes import c_int
+
+from rootless.kernel.libc import function
+
+_syncfs = function("syncfs", c_int)
+
+
+def syncfs(fd: int) -> None:
+    """Write everything of the file system that holds ``fd`` to its device."""
+    _syncfs(fd)
