@@ -1,8 +1,64 @@
-"""The command line: arguments to requests, results to text."""
+"""The command line: arguments to requests, results to text.  ``main`` imports one command's modules."""
 
 from __future__ import annotations
 
+import sys
+from typing import TYPE_CHECKING, Any
 
-def main() -> int:
-    """Run one command; return its exit code."""
-    return 125
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from rootless.cli.options.table import Command
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command and return its exit code.  Every failure becomes one line, never a traceback."""
+    try:
+        code = _dispatch(sys.argv[1:] if argv is None else argv)
+        sys.stdout.flush()
+    except BaseException as error:
+        from rootless.cli.failure import report_failure
+
+        return report_failure(error)
+    return code
+
+
+def _dispatch(argv: Sequence[str]) -> int:
+    from rootless.cli.commands import resolve
+
+    name, rest = resolve(argv)
+    command, function = load(name)
+    from rootless.cli.argv import read
+
+    values = read(command, rest)
+    if values is None:
+        from rootless.cli.typer_reader import HelpWanted
+        from rootless.cli.typer_reader import read as read_thoroughly
+
+        try:
+            values = read_thoroughly(command, rest)
+        except HelpWanted as wanted:
+            from rootless.cli.output import write
+
+            write(wanted.text)
+            return 0
+    return function(**values) or 0
+
+
+def load(name: str) -> tuple[Command, Any]:
+    """The table entry of a command, and its function: ``image inspect`` is ``images.image_inspect``."""
+    from rootless.cli.commands import COMMANDS
+
+    family = COMMANDS[name]
+    symbol = name.replace(" ", "_").replace("-", "_")
+    table = _module(f"rootless.cli.options.{family}")
+    commands = _module(f"rootless.cli.{family}")
+    return getattr(table, symbol.upper()), getattr(commands, _FUNCTIONS.get(symbol, symbol))
+
+
+_FUNCTIONS = {"import": "import_"}  # words that Python keeps for itself
+
+
+def _module(name: str) -> Any:
+    __import__(name)  # importlib.import_module would import importlib first
+    return sys.modules[name]

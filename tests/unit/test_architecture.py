@@ -69,7 +69,7 @@ SLOW = {
 }
 # Only imported lazily themselves, by the one verb that needs what they are made of.
 SLOW_EXCEPTIONS = {
-    "cli/output.py": {"rich"},
+    "cli/typer_reader.py": {"typer"},
     "network/bridge.py": {"pyroute2"},
     "registry/client.py": {"http", "ssl", "urllib3"},
 }

@@ -1,0 +1,122 @@
+"""Which commands there are, and which module each is in."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from rootless.errors import InvalidRequest
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+# Title -> command -> module, of ``rootless.cli`` and of ``rootless.cli.options``.
+PANELS: dict[str, dict[str, str]] = {
+    "Run": {},
+    "About": {
+        "version": "system",
+        "help": "system",
+    },
+}
+
+COMMANDS: dict[str, str] = {
+    name: family for panel in PANELS.values() for name, family in panel.items()
+}
+
+NOUNS = ("container", "image", "volume", "network", "secret", "manifest", "system", "healthcheck")
+
+# Names that others use: docker's and podman's noun groups, and words for the same thing.
+ALIASES: dict[str, str] = {
+    "list": "ps",
+    "container ls": "ps",
+    "container list": "ps",
+    "container ps": "ps",
+    "container export": "export",
+    "image ls": "images",
+    "image list": "images",
+    "image build": "build",
+    "image rm": "rmi",
+    "image remove": "rmi",
+    "volume list": "volume ls",
+    "volume remove": "volume rm",
+    "network list": "network ls",
+    "network remove": "network rm",
+    "secret list": "secret ls",
+    "secret remove": "secret rm",
+    "system info": "info",
+    "system events": "events",
+    "buildx build": "build",
+    "builder build": "build",
+}
+_CONTAINER_VERBS = frozenset(
+    [
+        "attach",
+        "commit",
+        "cp",
+        "create",
+        "diff",
+        "exec",
+        "kill",
+        "logs",
+        "pause",
+        "port",
+        "rename",
+        "restart",
+        "rm",
+        "run",
+        "start",
+        "stats",
+        "stop",
+        "top",
+        "unpause",
+        "update",
+        "wait",
+    ]
+)
+_IMAGE_VERBS = frozenset(
+    ["history", "import", "load", "pull", "push", "save", "search", "tag", "untag"]
+)
+
+
+def resolve(argv: Sequence[str]) -> tuple[str, Sequence[str]]:
+    """The command that a line names, and the words after it.
+
+    Raises InvalidRequest with the nearest name where there is no such command.
+    """
+    first = argv[0] if argv else "help"
+    if first in COMMANDS and first not in NOUNS:
+        return first, argv[1:]
+    if first in ("-h", "--help"):
+        return "help", argv[1:]
+    if first in ("-v", "--version"):
+        return "version", ["--format", "rootless version {{.Version}}"]
+    if first in NOUNS or first in ("buildx", "builder"):
+        return _resolve_noun(first, argv)
+    if ALIASES.get(first) in COMMANDS:
+        return ALIASES[first], argv[1:]
+    raise unknown_command(first)
+
+
+def _resolve_noun(noun: str, argv: Sequence[str]) -> tuple[str, Sequence[str]]:
+    if len(argv) < 2 or argv[1] in ("-h", "--help"):
+        return "help", [noun]
+    verb = argv[1]
+    name = ALIASES.get(f"{noun} {verb}", f"{noun} {verb}")
+    if (noun == "container" and verb in _CONTAINER_VERBS) or (
+        noun == "image" and verb in _IMAGE_VERBS
+    ):
+        name = verb
+    if name not in COMMANDS:
+        raise unknown_command(f"{noun} {verb}")
+    return name, argv[2:]
+
+
+def unknown_command(name: str) -> InvalidRequest:
+    """The error that suggests the nearest command."""
+    from difflib import get_close_matches
+
+    known = [*COMMANDS, *(alias for alias, target in ALIASES.items() if target in COMMANDS)]
+    near = get_close_matches(name, known, 1, 0.6)
+    if name.startswith("-"):
+        return InvalidRequest(f"rootless has no flag {name}", hint="flags follow the command")
+    hint = f"did you mean rootless {near[0]}?" if near else "rootless --help lists the commands"
+    return InvalidRequest(f"rootless has no command {name}", hint=hint)

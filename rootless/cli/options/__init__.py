@@ -1,0 +1,1 @@
+"""The option table: every flag of every command, declared once, as data.  One module a family."""

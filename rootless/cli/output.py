@@ -1,0 +1,159 @@
+"""The only printer: results as tables, JSON or templates on standard output, remarks on standard error."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
+# As docker's tables: cells at least this wide, and so many blanks between them.
+_CELL_WIDTH = 10
+_GAP = 3
+
+
+def write(text: str) -> None:
+    """One text and a line end on standard output."""
+    _put(text if text.endswith("\n") else text + "\n")
+
+
+def _put(text: str) -> None:
+    """Text to standard output; what comes from images cannot talk to a terminal (security.md)."""
+    if sys.stdout.isatty():
+        text = "".join(c if c.isprintable() or c in "\n\t" else _escaped(c) for c in text)
+    sys.stdout.write(text)
+
+
+def _escaped(character: str) -> str:
+    return character.encode("unicode_escape").decode()
+
+
+def write_bytes(content: bytes) -> None:
+    """Bytes on standard output, after what was written before."""
+    sys.stdout.flush()
+    sys.stdout.buffer.write(content)
+
+
+def complain(message: str, hint: str | None = None) -> None:
+    """A failure, and its remedy, on standard error."""
+    remedy = f"\nHint: {_one_line(hint)}" if hint else ""
+    sys.stderr.write(f"Error: {_one_line(message)}{remedy}\n")
+
+
+def warn(text: str) -> None:
+    """A line that a person should read, on standard error."""
+    sys.stderr.write(f"Warning: {_one_line(text)}\n")
+
+
+def remark(text: str) -> None:
+    """A line on standard error."""
+    sys.stderr.write(_one_line(text) + "\n")
+
+
+def _one_line(text: str) -> str:
+    """Names come from images and registries: no line end or control character of theirs gets out."""
+    if text.isprintable():
+        return text
+    from rootless.cli.phrases import printable
+
+    return printable(text.replace("\n", "; ").replace("\t", " "))
+
+
+def listing(
+    rows: Iterable[Mapping[str, object]],
+    headers: Mapping[str, str],
+    *,
+    shown: Sequence[str],
+    format: str | None = None,
+    quiet: str | None = None,
+    heading: bool = True,
+    documents: Iterable[object] = (),
+) -> None:
+    """Rows as ``--format`` wants them.
+
+    ``headers`` are the fields that there are, with their titles; ``shown`` those of the usual table;
+    ``quiet`` the only field of interest; ``documents`` what JSON shows instead of the rows.
+    """
+    if format == "json":
+        write(to_json(list(documents)))
+    elif quiet is not None and not format:
+        for row in rows:
+            write(str(row[quiet]))
+    elif format and not format.startswith("table"):
+        template(format, rows)
+    else:
+        pattern = (format or "").removeprefix("table").strip(" ")
+        pattern = pattern or "\t".join(f"{{{{.{field}}}}}" for field in shown)
+        cells = [{key: _cell(value) for key, value in row.items()} for row in rows]
+        lines = _rendered(pattern, [headers, *cells] if heading else cells)
+        _put(table([line.split("\t") for line in lines]))
+
+
+def template(source: str, values: Iterable[Mapping[str, object]]) -> None:
+    """One line for each value."""
+    for line in _rendered(source, values):
+        write(line + "\n")
+
+
+def _rendered(source: str, values: Iterable[Mapping[str, object]]) -> list[str]:
+    from rootless.cli.template import parse
+    from rootless.cli.template_run import Fields, render_all
+
+    # docker replaces these two before it reads a template.
+    source = source.replace("\\t", "\t").replace("\\n", "\n")
+    nodes = parse(source)
+    return [render_all(nodes, Fields(value), source) for value in values]
+
+
+def document(value: Mapping[str, object], format: str | None = None) -> None:
+    """One result: JSON, or what a template makes of it."""
+    if format is None or format == "json":
+        write(to_json(value))
+    else:
+        template(format, [value])
+
+
+def to_json(value: object) -> str:
+    """JSON for people: indented by four."""
+    import json
+
+    return json.dumps(value, indent=4, ensure_ascii=False, default=str)
+
+
+def table(lines: Sequence[Sequence[str]]) -> str:
+    """Cells in columns that are as wide as their widest cell."""
+    widths: list[int] = []
+    for line in lines:
+        for column, cell in enumerate(line[:-1]):
+            if column == len(widths):
+                widths.append(_CELL_WIDTH - _GAP)
+            widths[column] = max(widths[column], len(cell))
+    text = []
+    for line in lines:
+        cells = [cell.ljust(widths[i] + _GAP) for i, cell in enumerate(line[:-1])]
+        text.append("".join((*cells, line[-1])).rstrip() + "\n")
+    return "".join(text)
+
+
+def _cell(value: object) -> object:
+    """A value that breaks no line of a table."""
+    if not isinstance(value, str) or value.isprintable():
+        return value
+    from rootless.cli.phrases import printable
+
+    return printable(value)
+
+
+def is_terminal(fd: int) -> bool:
+    """Whether a person sees what is written there."""
+    import os
+
+    return os.isatty(fd)
+
+
+def fields(facts: Mapping[str, object]) -> None:
+    """Names and values, one a line."""
+    width = max(map(len, facts), default=0) + 1
+    for name, value in facts.items():
+        write(f"{(name + ':').ljust(width)}  {value}")

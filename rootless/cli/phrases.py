@@ -1,0 +1,61 @@
+"""Sizes, times and ids as docker says them.  Pure."""
+
+from __future__ import annotations
+
+
+def human_size(count: float) -> str:
+    """Four digits and a decimal unit: ``5.61MB``."""
+    for unit in ("B", "kB", "MB", "GB", "TB", "PB"):
+        if abs(count) < 1000 or unit == "PB":
+            return f"{count:.4g}{unit}"
+        count /= 1000
+    raise AssertionError
+
+
+def binary_size(count: float) -> str:
+    """Four digits and a binary unit: ``1.944GiB``."""
+    for unit in ("B", "KiB", "MiB", "GiB", "TiB", "PiB"):
+        if abs(count) < 1024 or unit == "PiB":
+            return f"{count:.4g}{unit}"
+        count /= 1024
+    raise AssertionError
+
+
+def human_duration(seconds: float) -> str:
+    """``About an hour``, ``3 weeks``."""
+    if seconds < 1:
+        return "Less than a second"
+    if seconds < 60:
+        return "1 second" if seconds < 2 else f"{int(seconds)} seconds"
+    minutes = int(seconds / 60)
+    if minutes < 60:
+        return "About a minute" if minutes == 1 else f"{minutes} minutes"
+    hours = int(seconds / 3600 + 0.5)
+    if hours < 48:
+        return "About an hour" if hours == 1 else f"{hours} hours"
+    for unit, length, bound in (("days", 24, 336), ("weeks", 168, 1440), ("months", 720, 17520)):
+        if hours < bound:
+            return f"{hours // length} {unit}"
+    return f"{hours // 8760} years"
+
+
+def ago(seconds: float) -> str:
+    """``2 hours ago``."""
+    return f"{human_duration(max(0.0, seconds))} ago"
+
+
+def short_id(identifier: str) -> str:
+    """The first twelve digits of an id or digest."""
+    return identifier.partition(":")[2][:12] if ":" in identifier else identifier[:12]
+
+
+def ellipsis(text: str, width: int) -> str:
+    """At most ``width`` characters, the last of them a ``…`` if something is missing."""
+    return text if len(text) <= width else text[: width - 1] + "…"
+
+
+def printable(text: str) -> str:
+    """Text of an image or container without control characters: it cannot talk to the terminal."""
+    if text.isprintable():
+        return text
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
