@@ -240,7 +240,7 @@ def collect(scratch: Path, exchange: Path, job: Job, ended: str) -> int:
     out = scratch / "out"
     out.mkdir()
     # tar and not tarfile: Debian 12's has no filter that keeps members inside.
-    untar = ["tar", "--extract", "--no-same-owner", "--file", str(exchange), "--directory", str(out)]
+    untar = ["tar", "-x", "--no-same-owner", "-f", str(exchange), "-C", str(out)]
     subprocess.run(untar, check=False)
     console = scratch / "console.log"
     if job.results:
