@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from rootless import events, files
 from rootless.engine.create import create, plan_of
+from rootless.errors import RootlessError
 from rootless.network.backend import NetworkRequest, pick_backend
 from rootless.network.ports import PortMapping
 from rootless.runtime import container as store
@@ -21,17 +22,36 @@ if TYPE_CHECKING:
 
 
 def run(engine: Engine, request: RunRequest, report: Report = events.ignore) -> int:
-    """Create the container, run it in the foreground on our own streams; its exit code.
+    """Create the container and run it; its exit code, or 0 when it goes on detached.
 
-    Raises LaunchFailed (125, 126 or 127) and whatever ``create`` raises; a container that never ran
-    is removed again when ``rm`` was asked.
+    A container that removes itself and has no terminal runs as our own child on our own streams:
+    nothing stands between.  Any other has a monitor, so that it can be attached to, logged, restarted.
+    Raises LaunchFailed (125, 126 or 127) and whatever ``create`` raises.
     """
     prepared = create(engine, request, report)
+    if request.rm and not (request.detach or request.tty or _needs_monitor(request)):
+        try:
+            return foreground(engine, prepared, interactive=request.interactive)
+        finally:
+            _remove(engine, prepared)
+    from rootless.engine import lifecycle
+
     try:
-        return foreground(engine, prepared, interactive=request.interactive)
-    finally:
+        return lifecycle.run_monitored(engine, prepared, request)
+    except RootlessError:
         if request.rm:
             _remove(engine, prepared)
+        raise
+
+
+def _needs_monitor(request: RunRequest) -> bool:
+    return bool(
+        request.timeout
+        or request.health_cmd
+        or request.log_driver
+        or request.restart
+        or request.attach
+    )
 
 
 def prepare(engine: Engine, container: store.Container) -> Prepared:
@@ -79,11 +99,10 @@ def foreground(engine: Engine, prepared: Prepared, *, interactive: bool) -> int:
                 },
             )
             launch.start(created)
-            code = _stand_by(created, interactive=interactive)
+            code = supervise.wait(created.pid)
         except BaseException:
             launch.kill(created.pid)
             raise
-        _remember(container, started=started, code=code)
         return code
     finally:
         for link in links:
@@ -93,26 +112,6 @@ def foreground(engine: Engine, prepared: Prepared, *, interactive: bool) -> int:
         _forget(container)
         os.close(alive)
         supervise.reap()
-
-
-def _stand_by(created: launch.Created, *, interactive: bool) -> int:
-    if created.terminal < 0:
-        return supervise.wait(created.pid)
-    from rootless.runtime import terminal
-
-    return terminal.relay(created.pid, created.terminal, interactive=interactive)
-
-
-def _remember(container: store.Container, *, started: str, code: int) -> None:
-    """Write down how the run ended; a container that removes itself needs no memory."""
-    if container.record["auto_remove"]:
-        return
-    container.record["last"] = {
-        "started": started,
-        "finished": store.timestamp(),
-        "exit_code": code,
-    }
-    store.write_record(container.bundle, container.record)
 
 
 def _forget(container: store.Container) -> None:

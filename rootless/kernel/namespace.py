@@ -30,7 +30,7 @@ FLAGS = {
     "cgroup": CLONE_NEWCGROUP,
     "time": CLONE_NEWTIME,
 }
-FILES = {"mount": "mnt", "network": "net"}  # names below /proc/PID/ns that differ from ours
+FILES = {"mount": "mnt", "network": "net"}  # names below /proc/PID/ns that differ from the spec's
 
 _unshare = function("unshare", c_int)
 _setns = function("setns", c_int, c_int)

@@ -176,6 +176,18 @@ def write_record(bundle: str, record: Record, *, durable: bool = False) -> None:
     files.write_atomic(f"{bundle}/container.json", _to_json(record), durable=durable)
 
 
+def update_record(container: Container, changes: dict[str, Any]) -> None:
+    """Change fields of container.json as it is now on disk; a container that is gone stays gone."""
+    try:
+        with files.lock(f"{container.bundle}/record.lock"):
+            record = _read_json(f"{container.bundle}/container.json")
+            record.update(changes)
+            write_record(container.bundle, record)
+    except (FileNotFoundError, NotFound):
+        return
+    container.record.update(record)
+
+
 def write_spec(bundle: str, spec: Spec) -> None:
     """Replace config.json."""
     files.write_atomic(f"{bundle}/config.json", _to_json(spec), durable=False)

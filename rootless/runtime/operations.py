@@ -124,6 +124,16 @@ class MountFuse(NamedTuple):
         return f"mount fuse-overlayfs of {_plural(self.layers, 'layer')} on {self.target}"
 
 
+class UseRoot(NamedTuple):
+    """The root is that of the container we have joined."""
+
+    def apply(self, root: Root) -> None:
+        root.fd = os.open("/", os.O_PATH | os.O_CLOEXEC)
+
+    def __str__(self) -> str:
+        return "use the container's root"
+
+
 class MountNew(NamedTuple):
     """Mount a new kernel file system inside the root."""
 
@@ -220,6 +230,7 @@ class OpenTerminal(NamedTuple):
     """Make a pseudo-terminal in the container's own devpts and show it as /dev/console."""
 
     uid: int
+    console: bool = True
 
     def apply(self, root: Root) -> None:
         flags = os.O_RDWR | os.O_NOCTTY
@@ -227,9 +238,10 @@ class OpenTerminal(NamedTuple):
         link.unlock_terminal(root.terminal)
         peer = link.open_terminal_peer(root.terminal)
         os.fchown(peer, self.uid, -1)
-        fd = open_target(root.fd, "/dev/console", is_directory=False, resolve=NO_LINKS)
-        mount.bind(f"/proc/self/fd/{peer}", f"/proc/self/fd/{fd}", recursive=False)
-        os.close(fd)
+        if self.console:
+            fd = open_target(root.fd, "/dev/console", is_directory=False, resolve=NO_LINKS)
+            mount.bind(f"/proc/self/fd/{peer}", f"/proc/self/fd/{fd}", recursive=False)
+            os.close(fd)
         os.dup2(peer, 0)
         os.dup2(peer, 1)
         os.dup2(peer, 2)
@@ -237,7 +249,7 @@ class OpenTerminal(NamedTuple):
             os.close(peer)
 
     def __str__(self) -> str:
-        return "open a terminal and bind it on /dev/console"
+        return "open a terminal" + (" and bind it on /dev/console" if self.console else "")
 
 
 class MaskPath(NamedTuple):

@@ -103,6 +103,7 @@ class LaunchPlan(NamedTuple):
     process: ProcessPlan
     fuse: tuple[str, ...] = ()
     oom_score_adj: int | None = None
+    outlive: bool = False  # the program may go on when the launcher ends
 
 
 def plan_launch(
@@ -269,6 +270,43 @@ def _devices() -> list[Operation]:
         op.BindMount(f"/dev/{name}", f"/dev/{name}", recursive=False, resolve=op.NO_LINKS)
         for name in DEVICES
     ]
+
+
+def plan_exec(
+    spec: Spec,
+    process: Process,
+    pid: int,
+    kernel: Kernel,
+    *,
+    groups_allowed: bool,
+    filter: bytes = b"",
+    landlock: bool = False,
+    preserve_fds: int = 0,
+) -> LaunchPlan:
+    """How ``process`` joins the running container whose init is ``pid``."""
+    join = []
+    for each in spec["linux"]["namespaces"]:
+        name = namespace.FILES.get(each["type"], each["type"])
+        join.append((each["type"], f"/proc/{pid}/ns/{name}"))
+    steps: list[Operation] = []
+    if process.get("terminal"):
+        steps = [op.UseRoot(), op.OpenTerminal(process["user"]["uid"], console=False)]
+    return LaunchPlan(
+        id_map=None,
+        join=_user_first(tuple(join)),
+        unshare=0,
+        unshare_late=0,
+        hide=True,
+        operations=tuple(steps),
+        process=plan_process(
+            process,
+            kernel,
+            groups_allowed=groups_allowed,
+            filter=filter,
+            landlock=landlock,
+            preserve_fds=preserve_fds,
+        ),
+    )
 
 
 def plan_process(

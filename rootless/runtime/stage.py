@@ -20,7 +20,7 @@ from rootless.runtime.operations import Root
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from rootless.runtime.plan import LaunchPlan, ProcessPlan
+    from rootless.runtime.plan import LaunchPlan
 
 _SIGKILL = 9
 _FIRST_FREE_FD = 3
@@ -76,7 +76,7 @@ def _init(plan: LaunchPlan, channel: socket, stdio: tuple[int, int, int], root: 
         os.setresuid(0, 0, 0)
         # The forker is gone, so the parent is the launcher now.  Its death before this line shows
         # as end-of-file on the channel.
-        process.set_parent_death_signal(_SIGKILL)
+        process.set_parent_death_signal(0 if plan.outlive else _SIGKILL)
         if not plan.hide:  # a change of uid cleared it, and the network helper must open our /proc
             process.set_dumpable(True)
         if plan.unshare_late:
@@ -91,7 +91,7 @@ def _init(plan: LaunchPlan, channel: socket, stdio: tuple[int, int, int], root: 
         if channel.recv(1) != handshake.START:
             os._exit(125)
         process.set_dumpable(False)
-        _Drop(plan.process, channel, step).exec()
+        _Drop(plan, channel, step).exec()
     except OSError as error:
         _report(channel, step, error.errno or 0)
     except (
@@ -114,8 +114,9 @@ def _send_ready(channel: socket, terminal: int) -> None:
 class _Drop:
     """The last steps, in an order that matters; ``step`` counts them for the report."""
 
-    def __init__(self, plan: ProcessPlan, channel: socket, step: int):
-        self.plan = plan
+    def __init__(self, plan: LaunchPlan, channel: socket, step: int):
+        self.plan = plan.process
+        self.death_signal = 0 if plan.outlive else _SIGKILL
         self.channel = channel
         self.step = step
 
@@ -168,7 +169,7 @@ class _Drop:
         os.setresgid(self.plan.gid, self.plan.gid, self.plan.gid)
         os.setresuid(self.plan.uid, self.plan.uid, self.plan.uid)
         # The change of uid cleared the signal, and made us undumpable again, which we want.
-        process.set_parent_death_signal(_SIGKILL)
+        process.set_parent_death_signal(self.death_signal)
         process.set_dumpable(False)
         os.umask(self.plan.umask)
 

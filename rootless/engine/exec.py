@@ -1,0 +1,160 @@
+"""exec: one more process in a running container, as our own child."""
+
+from __future__ import annotations
+
+import os
+import signal
+from typing import TYPE_CHECKING
+
+from rootless.engine.surroundings import interpreter_is_ours, kernel_facts, seccomp_filter
+from rootless.errors import Conflict
+from rootless.kernel import mount
+from rootless.runtime import container as store
+from rootless.runtime import launch, supervise
+from rootless.runtime.plan import LaunchPlan, plan_exec
+from rootless.runtime.users import MAX_FILE_BYTES, find_user
+
+if TYPE_CHECKING:
+    from rootless.engine import Engine
+    from rootless.engine.requests import ExecRequest
+    from rootless.runtime.container import Container
+    from rootless.runtime.spec import Process
+
+_CHUNK = 1 << 16
+
+
+def execute(engine: Engine, request: ExecRequest) -> int:
+    """Run the program in the container; its exit code, or 0 when it goes on detached.
+
+    Raises Conflict when the container does not run, LaunchFailed (126, 127), NotFound for a user.
+    """
+    container = store.find(engine.paths, request.container or "")
+    plan = plan_of(engine, container, request)
+    if request.detach:
+        return _detached(plan)
+    if request.tty:
+        return _on_terminal(plan, interactive=request.interactive)
+    return _on_streams(plan, interactive=request.interactive)
+
+
+def plan_of(engine: Engine, container: Container, request: ExecRequest) -> LaunchPlan:
+    """How the process joins the container."""
+    state = container.state()
+    if state is None or "pid" not in state:
+        raise Conflict(
+            f"container {container.name} is not running", hint=f"rootless start {container.name}"
+        )
+    spec = container.spec()
+    process = _process(spec["process"], request, state["pid"])
+    return plan_exec(
+        spec,
+        process,
+        state["pid"],
+        kernel_facts(engine.host),
+        groups_allowed=not engine.id_map.is_single,
+        filter=b""
+        if request.privileged
+        else seccomp_filter(
+            engine,
+            profile=container.record["launch"]["seccomp"],
+            capabilities=tuple(process["capabilities"]["bounding"]),
+            terminal=request.tty,
+        ),
+        # A domain of its own would keep it from looking at the container's other processes, so it
+        # gets one only where the interpreter could be overwritten through /proc (CVE-2019-5736).
+        landlock=container.record["launch"]["landlock"] and interpreter_is_ours(),
+        preserve_fds=request.preserve_fds,
+    )
+
+
+def _process(of_container: Process, request: ExecRequest, pid: int) -> Process:
+    user = of_container["user"]
+    env = dict(each.partition("=")[::2] for each in of_container["env"])
+    if request.user is not None:
+        found = find_user(request.user, *_identity(pid))
+        user = {"uid": found.uid, "gid": found.gid, "additionalGids": list(found.groups)}
+        env["HOME"] = found.home
+    user["umask"] = of_container["user"].get("umask", 0o022)
+    if request.tty:
+        env.setdefault("TERM", "xterm")
+    env.update(each.partition("=")[::2] for each in request.env)
+    bounding = of_container["capabilities"]["bounding"]
+    if request.privileged:
+        bounding = _everything()
+    effective = bounding if user["uid"] == 0 else []
+    return {
+        "terminal": request.tty,
+        "user": user,
+        "args": list(request.args),
+        "env": [f"{name}={value}" for name, value in env.items()],
+        "cwd": request.workdir or of_container["cwd"],
+        "capabilities": {"bounding": bounding, "effective": effective, "permitted": effective},
+        "rlimits": of_container.get("rlimits", []),
+        "noNewPrivileges": of_container.get("noNewPrivileges", True) and not request.privileged,
+    }
+
+
+def _everything() -> list[str]:
+    from rootless.kernel.capability import NAMES, last_capability
+
+    return [f"CAP_{name}" for name in NAMES.split()[: last_capability() + 1]]
+
+
+def _identity(pid: int) -> tuple[str, str]:
+    """passwd and group of a running container, opened inside its root and bounded."""
+    root = os.open(f"/proc/{pid}/root", os.O_PATH | os.O_CLOEXEC)
+    texts = []
+    for name in ("etc/passwd", "etc/group"):
+        try:
+            fd = mount.open_in_root(
+                root,
+                name,
+                os.O_RDONLY | os.O_NONBLOCK,
+                resolve=mount.RESOLVE_IN_ROOT | mount.RESOLVE_NO_MAGICLINKS,
+            )
+        except OSError:
+            texts.append("")
+            continue
+        with open(fd, "rb") as file:
+            texts.append(file.read(MAX_FILE_BYTES).decode(errors="replace"))
+    os.close(root)
+    return texts[0], texts[1]
+
+
+def _on_streams(plan: LaunchPlan, *, interactive: bool) -> int:
+    stdin = 0 if interactive else os.open("/dev/null", os.O_RDONLY | os.O_CLOEXEC)
+    created = launch.create(plan, (stdin, 1, 2))
+    launch.start(created)
+    return supervise.wait(created.pid)
+
+
+def _detached(plan: LaunchPlan) -> int:
+    """Let a child of ours do it, which lives as long as the program: init of the launch is its child."""
+    null = os.open("/dev/null", os.O_RDWR | os.O_CLOEXEC)
+    created = launch.create(plan._replace(outlive=True), (null, null, null))
+    launch.start(created)
+    return 0
+
+
+def _on_terminal(plan: LaunchPlan, *, interactive: bool) -> int:
+    """Relay between our terminal and the new one."""
+    import termios
+    import tty
+
+    from rootless.runtime.relay import copy_size, relay
+
+    null = os.open("/dev/null", os.O_RDWR | os.O_CLOEXEC)
+    created = launch.create(plan, (null, null, null))
+    copy_size(created.terminal)
+    launch.start(created)
+    raw = interactive and os.isatty(0)
+    saved = termios.tcgetattr(0) if raw else None
+    previous = signal.signal(signal.SIGWINCH, lambda *_: copy_size(created.terminal))
+    try:
+        if saved is not None:
+            tty.setraw(0)
+        return relay(created.pid, created.terminal, interactive=interactive)
+    finally:
+        if saved is not None:
+            termios.tcsetattr(0, termios.TCSADRAIN, saved)
+        signal.signal(signal.SIGWINCH, previous)

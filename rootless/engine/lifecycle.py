@@ -1,0 +1,317 @@
+"""Containers with a monitor: start, attach, stop, kill, wait, restart, pause."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from typing import TYPE_CHECKING
+
+from rootless.engine import containers
+from rootless.engine.run import prepare
+from rootless.errors import Conflict, InvalidRequest, NotFound
+from rootless.runtime import attach as protocol
+from rootless.runtime import container as store
+from rootless.runtime import monitor
+from rootless.runtime.log import DRIVERS, LogOptions
+from rootless.runtime.restart import parse_policy
+from rootless.runtime.session import DETACH_KEYS, Session
+
+if TYPE_CHECKING:
+    from _socket import socket
+
+    from rootless.engine import Engine
+    from rootless.engine.container_requests import KillRequest, StopRequest, WaitRequest
+    from rootless.engine.create import Prepared
+    from rootless.engine.requests import RunRequest, StartRequest
+    from rootless.runtime.container import Container
+    from rootless.runtime.session import Outcome
+
+
+def run_monitored(engine: Engine, prepared: Prepared, request: RunRequest) -> int:
+    """Start the container under a monitor; stay attached unless it was to be detached."""
+    if request.detach:
+        launch(engine, prepared)
+        return 0
+    ours, theirs = _pair()
+    launch(engine, prepared, first_client=theirs)
+    theirs.close()
+    outcome = _session(
+        prepared.container,
+        ours,
+        interactive=request.interactive,
+        detach_keys=request.detach_keys,
+        sig_proxy=request.sig_proxy,
+    ).run()
+    return _code_of(prepared.container, outcome)
+
+
+def _pair() -> tuple[socket, socket]:
+    from _socket import AF_UNIX, SOCK_CLOEXEC, SOCK_STREAM, socketpair
+
+    return socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC)
+
+
+def launch(engine: Engine, prepared: Prepared, first_client: socket | None = None) -> None:
+    """Start a monitor for the container; returns when the program runs.  Raises LaunchFailed."""
+    container = prepared.container
+    settings = container.record["settings"]
+    network = prepared.network._replace(directory=container.run_directory)
+
+    def finish(code: int) -> None:
+        if container.record["auto_remove"]:
+            containers.remove(engine, container, force=True)
+
+    monitor.spawn(
+        monitor.Watch(
+            container=container,
+            plan=prepared.plan,
+            start_network=lambda pid: prepared.backend.start(pid, network),
+            enter_cgroup=None,
+            oom_killed=lambda: False,
+            finish=finish,
+            first_client=first_client,
+            log=log_options(settings),
+            restart=parse_policy(settings.get("restart")),
+            interactive=bool(settings.get("interactive")),
+            timeout_s=float(settings.get("timeout") or 0),
+        )
+    )
+
+
+def log_options(settings: dict[str, object]) -> LogOptions:
+    """``--log-driver`` and ``--log-opt``.  Raises InvalidRequest."""
+    driver = str(settings.get("log_driver") or "k8s-file")
+    if driver not in DRIVERS:
+        raise InvalidRequest(f"unknown log driver {driver!r}", hint=f"one of {', '.join(DRIVERS)}")
+    options = LogOptions(driver)
+    for text in settings.get("log_opt") or ():  # type: ignore[attr-defined]  # a list of strings in JSON
+        key, _, value = text.partition("=")
+        match key:
+            case "max-size":
+                options = options._replace(max_size=_size(value))
+            case "max-file":
+                options = options._replace(max_files=int(value))
+            case "tag":
+                options = options._replace(tag=value)
+            case _:
+                raise InvalidRequest(f"unknown log option {key!r}", hint="max-size, max-file, tag")
+    return options
+
+
+def _size(text: str) -> int:
+    number = text.rstrip("bBkKmMgG")
+    unit = text[len(number) :].lower()[:1]
+    if not number.isdigit():
+        raise InvalidRequest(f"invalid size {text!r}", hint="such as 10m")
+    return int(number) << {"k": 10, "m": 20, "g": 30}.get(unit, 0)
+
+
+def _session(
+    container: Container,
+    endpoint: socket,
+    *,
+    interactive: bool,
+    detach_keys: str | None,
+    sig_proxy: bool,
+) -> Session:
+    def forward(number: int) -> None:
+        signal_init(container, number)
+
+    return Session(
+        endpoint,
+        terminal=container.spec()["process"].get("terminal", False),
+        interactive=interactive,
+        detach_keys=DETACH_KEYS if detach_keys is None else detach_keys,
+        send_signal=forward if sig_proxy else None,
+    )
+
+
+def _code_of(container: Container, outcome: Outcome) -> int:
+    if outcome.detached:
+        return 0
+    if outcome.code is not None:
+        return outcome.code
+    try:  # the monitor was killed, and the container with it
+        last = store.load(container.paths, container.id).record.get("last", {})
+    except NotFound:
+        last = {}
+    return last.get("exit_code", 137)
+
+
+def start(engine: Engine, request: StartRequest) -> tuple[list[str], int]:
+    """Start stopped containers; the names as they go, and the exit code of an attached one."""
+    code = 0
+    for name in request.containers:
+        container = store.find(engine.paths, name)
+        if container.state() is not None:
+            continue
+        prepared = prepare(engine, container)
+        if not request.attach:
+            launch(engine, prepared)
+            continue
+        ours, theirs = _pair()
+        launch(engine, prepared, first_client=theirs)
+        theirs.close()
+        session = _session(
+            container,
+            ours,
+            interactive=request.interactive,
+            detach_keys=request.detach_keys,
+            sig_proxy=request.sig_proxy,
+        )
+        code = _code_of(container, session.run())
+    return list(request.containers), code
+
+
+def attach(
+    engine: Engine,
+    name: str,
+    *,
+    no_stdin: bool = False,
+    detach_keys: str | None = None,
+    sig_proxy: bool = True,
+) -> int:
+    """Join our streams to a running container; its exit code, or 0 after the detach keys."""
+    container = store.find(engine.paths, name)
+    endpoint = connect(container, protocol.WANTS_OUTPUT | protocol.GIVES_INPUT)
+    interactive = bool(container.record["settings"].get("interactive")) and not no_stdin
+    session = _session(
+        container,
+        endpoint,
+        interactive=interactive,
+        detach_keys=detach_keys,
+        sig_proxy=sig_proxy,
+    )
+    return _code_of(container, session.run())
+
+
+def connect(container: Container, flags: int) -> socket:
+    """A connection to the container's monitor.  Raises Conflict when there is none."""
+    try:
+        endpoint = protocol.connect(f"{container.run_directory}/attach.sock")
+    except (FileNotFoundError, ConnectionRefusedError):
+        if container.state() is None:
+            raise Conflict(
+                f"container {container.name} is not running",
+                hint=f"rootless start {container.name}",
+            ) from None
+        raise Conflict(
+            f"container {container.name} runs in the foreground of another command",
+            hint="run it with -d to attach to it",
+        ) from None
+    endpoint.send(protocol.frame(protocol.HELLO, bytes([flags])))
+    return endpoint
+
+
+def signal_init(container: Container, number: int) -> bool:
+    """Signal the container's first process; False when it does not run."""
+    state = container.state()
+    if state is None or "pid" not in state:
+        return False
+    if store.process_start_time(state["pid"]) != state["start_time"]:
+        return False
+    try:
+        os.kill(state["pid"], number)
+    except ProcessLookupError:
+        return False
+    return True
+
+
+def signal_number(text: str) -> int:
+    """``TERM``, ``SIGTERM``, ``15`` or ``RTMIN+3``.  Raises InvalidRequest."""
+    name, plus, offset = text.upper().partition("+")
+    if name.isdigit() and 0 < int(name) < signal.NSIG and not plus:
+        return int(name)
+    number = getattr(signal, name if name.startswith("SIG") else f"SIG{name}", None)
+    if not isinstance(number, signal.Signals) or (plus and not offset.isdigit()):
+        raise InvalidRequest(f"unknown signal {text!r}")
+    return int(number) + int(offset or 0)
+
+
+def kill(engine: Engine, request: KillRequest) -> list[str]:
+    """Signal containers.  Raises Conflict for one that does not run."""
+    number = signal_number(request.signal)
+    for name in request.containers:
+        container = store.find(engine.paths, name)
+        if number == signal.SIGKILL:
+            _ask_to_end(container)
+        if not signal_init(container, number):
+            raise Conflict(f"container {container.name} is not running")
+    return list(request.containers)
+
+
+def stop(engine: Engine, request: StopRequest) -> list[str]:
+    """Ask containers to end, and end them when their grace is over."""
+    for name in request.containers:
+        stop_one(store.find(engine.paths, name), signal_name=request.signal, grace_s=request.time)
+    return list(request.containers)
+
+
+def stop_one(
+    container: Container, *, signal_name: str | None = None, grace_s: float | None = None
+) -> None:
+    """The stop signal, then after ``grace_s`` seconds SIGKILL; returns when the container is gone."""
+    record = container.record
+    grace = record["stop_timeout"] if grace_s is None else grace_s
+    number = signal_number(signal_name or record["stop_signal"])
+    _ask_to_end(container)
+    if not signal_init(container, number):
+        _wait_for_end(container, 1.0)  # between two runs of its restart policy
+        return
+    if not _wait_for_end(container, grace):
+        signal_init(container, signal.SIGKILL)
+        _wait_for_end(container, None)
+
+
+def _ask_to_end(container: Container) -> None:
+    """Tell the monitor that the end is wanted, so that no restart policy undoes it."""
+    try:
+        with open(f"{container.run_directory}/stop", "w"):
+            pass
+    except FileNotFoundError:
+        pass
+
+
+def _wait_for_end(container: Container, seconds: float | None) -> bool:
+    """Wait until nobody holds the container's lock; False when the time is over first."""
+    patience = None if seconds is None else time.monotonic() + seconds
+    pause = 0.002
+    while container.state() is not None:
+        if patience is not None and time.monotonic() >= patience:
+            return False
+        time.sleep(pause)
+        pause = min(pause * 1.5, 0.05)
+    return True
+
+
+def restart(engine: Engine, request: StopRequest) -> list[str]:
+    """Stop and start containers."""
+    for name in request.containers:
+        container = store.find(engine.paths, name)
+        if container.state() is not None:
+            stop_one(container, signal_name=request.signal, grace_s=request.time)
+        launch(engine, prepare(engine, container))
+    return list(request.containers)
+
+
+def wait(engine: Engine, request: WaitRequest) -> list[int]:
+    """Wait for containers to end; their exit codes."""
+    return [_wait_one(store.find(engine.paths, name)) for name in request.containers]
+
+
+def _wait_one(container: Container) -> int:
+    from rootless.runtime.session import Session
+
+    try:
+        endpoint = connect(container, 0)
+    except Conflict:
+        _wait_for_end(container, None)
+        return _code_of(container, _nothing())
+    return _code_of(container, Session(endpoint, terminal=False, interactive=False).run())
+
+
+def _nothing() -> Outcome:
+    from rootless.runtime.session import Outcome
+
+    return Outcome(None)

@@ -1,0 +1,437 @@
+"""MONITOR: the process that stands by one detached container - its streams, log, clients and end.
+
+It launches the container, so the container dies with it; it holds ``alive.lock``, so everybody knows.
+"""
+
+from __future__ import annotations
+
+import os
+import select
+import signal
+import struct
+import time
+from typing import TYPE_CHECKING, NamedTuple, NoReturn
+
+from rootless import files
+from rootless.errors import RootlessError
+from rootless.kernel import process
+from rootless.runtime import attach, launch, supervise
+from rootless.runtime import container as store
+from rootless.runtime.clients import HIGH_WATER, Clients
+from rootless.runtime.health import Health, HealthOptions
+from rootless.runtime.log import LogOptions, LogWriter
+from rootless.runtime.restart import RestartPolicy
+
+if TYPE_CHECKING:
+    from _socket import socket
+    from collections.abc import Callable
+
+    from rootless.network.backend import Attachment, Link
+    from rootless.runtime.container import Container
+    from rootless.runtime.plan import LaunchPlan
+
+RESTART_ONCE = RestartPolicy("always")
+_CHUNK = 1 << 16
+_STOP_FILE = "stop"  # its presence says that somebody asked for the end
+
+
+class Watch(NamedTuple):
+    """What a monitor is told.
+
+    ``start_network`` connects a process and returns the link; ``enter_cgroup`` moves a process;
+    ``finish`` is called at the very end with the exit code (it removes a container run with --rm).
+    """
+
+    container: Container
+    plan: LaunchPlan
+    start_network: Callable[[int], Link]
+    enter_cgroup: Callable[[int], None] | None
+    oom_killed: Callable[[], bool]
+    finish: Callable[[int], None]
+    first_client: socket | None  # attached before anything is written
+    log: LogOptions
+    restart: RestartPolicy
+    interactive: bool = False
+    timeout_s: float = 0
+    health: HealthOptions | None = None
+    plan_exec: Callable[[int, tuple[str, ...]], LaunchPlan] | None = None
+
+
+def spawn(watch: Watch) -> None:
+    """Fork the monitor and return when the program runs.  Raises what kept it from running."""
+    import marshal
+
+    read_end, write_end = os.pipe2(os.O_CLOEXEC)
+    pid = os.fork()
+    if pid == 0:
+        try:
+            os.close(read_end)
+            _detach()
+            Monitor(watch, write_end).run()
+        finally:
+            os._exit(125)
+    os.close(write_end)
+    with open(read_end, "rb") as stream:
+        answer = stream.read()
+    os.waitpid(pid, 0)
+    if not answer:
+        raise RootlessError("the container's monitor ended before the container ran")
+    kind, message, hint, code = marshal.loads(answer)
+    if kind != "running":
+        from rootless import errors
+
+        raised: RootlessError = getattr(errors, kind)(message, hint=hint, exit_code=code)
+        raise raised
+
+
+def _detach() -> None:
+    """Leave the caller's session, terminal, streams and directory; be nobody's child."""
+    os.setsid()
+    if os.fork():
+        os._exit(0)
+    process.set_name("rootless:[mon]")
+    null = os.open("/dev/null", os.O_RDWR)
+    for standard in (0, 1, 2):
+        os.dup2(null, standard)
+    os.close(null)
+    os.chdir("/")
+    for number in (signal.SIGINT, signal.SIGHUP, signal.SIGPIPE):
+        signal.signal(number, signal.SIG_IGN)
+
+
+class Monitor:
+    """Runs one container, again where its restart policy says so, until its end."""
+
+    def __init__(self, watch: Watch, status: int):
+        self.watch = watch
+        self.container = watch.container
+        self.status = status  # where the caller waits to hear that the program runs
+        self.log: LogWriter | None = None
+        self.streams: dict[int, int] = {}  # descriptor to read from: 1 or 2
+        self.stdin = -1
+        self.to_stdin = bytearray()
+        self.stdin_ends = False
+        self.pid = 0
+        self.terminal = -1
+        self.link: Link | None = None
+        self.deadline = 0.0
+        self.restarts = 0
+        self.again = False  # an unhealthy container is to be started anew, whatever its policy
+        self.state: store.State = {}
+        self.health: Health | None = None
+
+    def run(self) -> NoReturn:
+        """Until the end; never returns."""
+        os.makedirs(self.container.run_directory, mode=0o700, exist_ok=True)
+        code = 125
+        try:
+            self.alive = files.open_lock(self.container.alive_lock, wait=False)
+            self.clients = Clients(
+                attach.listen(f"{self.container.run_directory}/attach.sock"),
+                self._queue_input,
+                self._resize,
+            )
+            if self.watch.first_client is not None:
+                self.clients.adopt(self.watch.first_client)
+            signal.signal(signal.SIGTERM, lambda *_: self._stop_by_signal())
+            if self.watch.log.driver not in ("none", "journald"):
+                self.log = LogWriter(f"{self.container.bundle}/log", self.watch.log)
+            code = self._run_until_policy_ends()
+        except RootlessError as error:
+            self._answer(type(error).__name__, error.message, error.hint, error.exit_code)
+            code = error.exit_code
+        finally:
+            self._end(code)
+            os._exit(0)
+
+    def _run_until_policy_ends(self) -> int:
+        while True:
+            started = time.monotonic()
+            code = self._run_once()
+            stopped = os.path.exists(f"{self.container.run_directory}/{_STOP_FILE}")
+            policy = RESTART_ONCE if self.again and not stopped else self.watch.restart
+            self.again = False
+            delay = policy.delay(
+                code, stopped=stopped, restarts=self.restarts, ran_s=time.monotonic() - started
+            )
+            if delay is None:
+                return code
+            self.restarts += 1
+            store.write_state(self.container, {"status": "restarting", "monitor": os.getpid()})
+            self._serve(until=time.monotonic() + delay)
+
+    def _run_once(self) -> int:
+        started = store.timestamp()
+        stdio = self._make_streams()
+        try:
+            created = launch.create(
+                self.watch.plan,
+                stdio,
+                enter_cgroup=self.watch.enter_cgroup,
+                attach=self._attach_network,
+            )
+        finally:
+            for fd in set(stdio):
+                os.close(fd)
+        self.pid = created.pid
+        try:
+            if created.terminal >= 0:
+                self.terminal = created.terminal
+                self.streams = {created.terminal: 1}
+            attachment = self.link.wait() if self.link is not None else None
+            self._write_state(started, attachment)
+            launch.start(created)
+        except BaseException:
+            launch.kill(created.pid)
+            raise
+        self._answer("running", "", None, 0)
+        self._start_health()
+        if self.watch.timeout_s:
+            self.deadline = time.monotonic() + self.watch.timeout_s
+        self._serve()
+        code = self._reap()
+        self._remember(started, code)
+        return code
+
+    def _start_health(self) -> None:
+        options, plan_exec = self.watch.health, self.watch.plan_exec
+        if options is None or plan_exec is None:
+            return
+
+        def changed(document: dict[str, object]) -> None:
+            self.state["health"] = document
+            store.write_state(self.container, self.state)
+
+        self.health = Health(
+            options, lambda pid: plan_exec(pid, options.test), changed, self._on_unhealthy
+        )
+
+    def _on_unhealthy(self) -> None:
+        action = self.watch.health.on_failure if self.watch.health else "none"
+        if action == "none":
+            return
+        if action != "restart":
+            self._mark_stopped()
+        elif self.watch.restart.name == "no":
+            self.again = True
+        number = signal.SIGTERM if action == "stop" else signal.SIGKILL
+        supervise.sender(self.pid)(number)
+
+    def _make_streams(self) -> tuple[int, int, int]:
+        """Pipes for init, or nothing where a terminal replaces them; theirs as a tuple."""
+        self.stdin_ends = False
+        if self.watch.plan.process.terminal:
+            null = os.open("/dev/null", os.O_RDWR | os.O_CLOEXEC)
+            return null, null, null
+        out_read, out_write = os.pipe2(os.O_CLOEXEC)
+        err_read, err_write = os.pipe2(os.O_CLOEXEC)
+        self.streams = {out_read: 1, err_read: 2}
+        if not self.watch.interactive:
+            return os.open("/dev/null", os.O_RDONLY | os.O_CLOEXEC), out_write, err_write
+        in_read, self.stdin = os.pipe2(os.O_CLOEXEC)
+        os.set_blocking(self.stdin, False)
+        return in_read, out_write, err_write
+
+    def _attach_network(self, pid: int) -> None:
+        self.link = self.watch.start_network(pid)
+
+    def _write_state(self, started: str, attachment: Attachment | None) -> None:
+        self.state = {
+            "pid": self.pid,
+            "start_time": store.process_start_time(self.pid),
+            "started": started,
+            "status": "running",
+            "monitor": os.getpid(),
+        }
+        if attachment is not None:
+            self.state["network"] = attachment._asdict()
+        store.write_state(self.container, self.state)
+
+    def _answer(self, kind: str, message: str, hint: str | None, code: int) -> None:
+        """Tell the caller of ``spawn``, once."""
+        import marshal
+
+        if self.status < 0:
+            return
+        files.write_all(self.status, marshal.dumps((kind, message, hint, code)))
+        os.close(self.status)
+        self.status = -1
+
+    def _serve(self, until: float | None = None) -> None:
+        """Move bytes until init ends, or while there is none, until the given time."""
+        pidfd = os.pidfd_open(self.pid) if until is None else -1
+        try:
+            while True:
+                ready = self._wait(pidfd, until)
+                if pidfd >= 0 and pidfd in ready:
+                    return
+                for fd, events in ready.items():
+                    self._serve_one(fd, events)
+                self._check_clocks()
+                if until is not None and time.monotonic() >= until:
+                    return
+        finally:
+            if pidfd >= 0:
+                os.close(pidfd)
+
+    def _wait(self, pidfd: int, until: float | None) -> dict[int, int]:
+        poll = select.poll()
+        if pidfd >= 0:
+            poll.register(pidfd, select.POLLIN)
+        if not self.clients.full:
+            for fd in self.streams:
+                poll.register(fd, select.POLLIN)
+        sink = self.terminal if self.terminal >= 0 else self.stdin
+        if sink >= 0 and self.to_stdin:
+            events = select.POLLOUT
+            if sink in self.streams and not self.clients.full:
+                events |= select.POLLIN
+            poll.register(sink, events)
+        if self.health is not None and self.health.output_fd >= 0:
+            poll.register(self.health.output_fd, select.POLLIN)
+        self.clients.poll_for(poll.register, reading=len(self.to_stdin) < HIGH_WATER)
+        return dict(poll.poll(self._milliseconds(until)))
+
+    def _milliseconds(self, until: float | None) -> int | None:
+        """How long to sleep: until the next thing that a clock makes happen."""
+        times = [each for each in (until, self.deadline or None) if each is not None]
+        if self.health is not None:
+            times.append(self.health.next_time)
+        if not times:
+            return None
+        return max(0, int((min(times) - time.monotonic()) * 1000) + 1)
+
+    def _serve_one(self, fd: int, events: int) -> None:
+        if self.clients.owns(fd):
+            self.clients.serve(fd, events)
+            return
+        if self.health is not None and fd == self.health.output_fd:
+            self.health.read()
+            return
+        if events & select.POLLOUT:
+            self._write_input(fd)
+        if fd in self.streams and events & ~select.POLLOUT:
+            self._read_output(fd)
+
+    def _read_output(self, fd: int) -> bool:
+        """Pass one chunk on; False when there was none."""
+        try:
+            content = os.read(fd, _CHUNK)
+        except BlockingIOError:
+            return False
+        except OSError:  # EIO: nobody has the terminal open any more
+            content = b""
+        if not content:
+            if fd != self.terminal:
+                os.close(fd)
+            del self.streams[fd]
+            return False
+        stream = self.streams[fd]
+        if self.log is not None:
+            self.log.write(stream, content)
+        self.clients.send(attach.STDOUT if stream == 1 else attach.STDERR, content)
+        return True
+
+    def _queue_input(self, content: bytes) -> None:
+        if content:
+            self.to_stdin += content
+        else:
+            self.stdin_ends = True
+            if self.terminal >= 0:
+                self.to_stdin += b"\x04"
+            elif not self.to_stdin:
+                self._close_stdin()
+
+    def _write_input(self, fd: int) -> None:
+        try:
+            written = os.write(fd, self.to_stdin)
+        except BlockingIOError:
+            return
+        except OSError:  # the program has closed its end
+            self._close_stdin()
+            return
+        del self.to_stdin[:written]
+        if self.stdin_ends and not self.to_stdin and fd == self.stdin:
+            self._close_stdin()
+
+    def _close_stdin(self) -> None:
+        self.to_stdin.clear()
+        if self.stdin >= 0:
+            os.close(self.stdin)
+            self.stdin = -1
+
+    def _resize(self, rows: int, columns: int) -> None:
+        if self.terminal >= 0:
+            from fcntl import ioctl
+            from termios import TIOCSWINSZ
+
+            ioctl(self.terminal, TIOCSWINSZ, struct.pack("HHHH", rows, columns, 0, 0))
+
+    def _check_clocks(self) -> None:
+        if self.deadline and time.monotonic() >= self.deadline:
+            self.deadline = 0.0
+            supervise.sender(self.pid)(signal.SIGKILL)
+        if self.health is not None:
+            self.health.check(self.pid)
+
+    def _stop_by_signal(self) -> None:
+        """SIGTERM to the monitor (logout, shutdown) is a request to stop the container."""
+        self._mark_stopped()
+        supervise.sender(self.pid)(signal.SIGTERM)
+
+    def _mark_stopped(self) -> None:
+        with open(f"{self.container.run_directory}/{_STOP_FILE}", "w"):
+            pass
+
+    def _reap(self) -> int:
+        """Collect init; by then every process of its pid namespace is gone, so the pipes end."""
+        _, status = os.waitpid(self.pid, 0)
+        self.pid = 0
+        if self.health is not None:
+            self.health.close()
+            self.health = None
+        for fd in list(self.streams):
+            os.set_blocking(fd, False)
+            while self._read_output(fd):
+                self._let_clients_catch_up()
+            if fd in self.streams and fd != self.terminal:
+                os.close(fd)
+        self.streams.clear()
+        self._close_stdin()
+        if self.terminal >= 0:
+            os.close(self.terminal)
+            self.terminal = -1
+        if self.link is not None:
+            self.link.close()
+            self.link = None
+        supervise.reap()
+        return supervise.exit_status(status)
+
+    def _let_clients_catch_up(self) -> None:
+        while self.clients.full:
+            for fd, events in self._wait(-1, None).items():
+                if self.clients.owns(fd):
+                    self.clients.serve(fd, events)
+
+    def _remember(self, started: str, code: int) -> None:
+        last: store.Exit = {
+            "started": started,
+            "finished": store.timestamp(),
+            "exit_code": code,
+            "oom_killed": self.watch.oom_killed(),
+            "restarts": self.restarts,
+        }
+        store.update_record(self.container, {"last": last})
+
+    def _end(self, code: int) -> None:
+        """Tell the clients, take the run-time state away, let go of the lock."""
+        self.clients.send(attach.EXIT, struct.pack(">i", code))
+        patience = time.monotonic() + 10
+        while self.clients.waiting and time.monotonic() < patience:
+            for fd, events in self._wait(-1, patience).items():
+                if self.clients.owns(fd):
+                    self.clients.serve(fd, events)
+        self.clients.close()
+        files.remove_tree(self.container.run_directory, missing_ok=True)
+        os.close(self.alive)
+        self.watch.finish(code)

@@ -1,0 +1,63 @@
+"""HOST SIDE: bytes between our streams and the pseudo-terminal of a process of ours."""
+
+from __future__ import annotations
+
+import os
+import select
+
+from rootless.files import write_all
+from rootless.runtime import supervise
+
+_CHUNK = 1 << 16
+_END_OF_INPUT = b"\x04"  # what a terminal calls Ctrl-D
+
+
+def relay(pid: int, multiplexer: int, *, interactive: bool) -> int:
+    """Copy both ways until process ``pid`` ends; its exit code.  Closes ``multiplexer``."""
+    pidfd = os.pidfd_open(pid)
+    poll = select.poll()
+    poll.register(multiplexer, select.POLLIN)
+    poll.register(pidfd, select.POLLIN)
+    if interactive:
+        poll.register(0, select.POLLIN)
+    ended = False
+    while not ended:
+        ready = {fd for fd, _ in poll.poll()}
+        if multiplexer in ready and not _pass_on(multiplexer):
+            poll.unregister(multiplexer)
+        if 0 in ready:
+            typed = os.read(0, _CHUNK)
+            write_all(multiplexer, typed or _END_OF_INPUT)
+            if not typed:
+                poll.unregister(0)
+        ended = pidfd in ready
+    os.close(pidfd)
+    _, status = os.waitpid(pid, 0)
+    os.set_blocking(multiplexer, False)
+    while _pass_on(multiplexer):  # what was written before the end and not read yet
+        pass
+    os.close(multiplexer)
+    return supervise.exit_status(status)
+
+
+def _pass_on(multiplexer: int) -> bool:
+    try:
+        content = os.read(multiplexer, _CHUNK)
+    except OSError:  # EIO: nobody has the terminal open any more
+        return False
+    write_all(1, content)
+    return bool(content)
+
+
+def copy_size(multiplexer: int) -> None:
+    """Give a pseudo-terminal the size of ours, if we have one."""
+    from fcntl import ioctl
+    from termios import TIOCGWINSZ, TIOCSWINSZ
+
+    for fd in (0, 1, 2):
+        try:
+            size = ioctl(fd, TIOCGWINSZ, bytes(8))
+        except OSError:
+            continue
+        ioctl(multiplexer, TIOCSWINSZ, size)
+        return
