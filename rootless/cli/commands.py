@@ -11,6 +11,12 @@ if TYPE_CHECKING:
 
 # Title -> command -> module, of ``rootless.cli`` and of ``rootless.cli.options``.
 PANELS: dict[str, dict[str, str]] = {
+    "Containers": {
+        "run": "run",
+        "create": "run",
+        "ps": "containers",
+        "rm": "containers",
+    },
     "Run": {},
     "About": {
         "version": "system",

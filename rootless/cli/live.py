@@ -99,8 +99,14 @@ class LiveProgress(Progress):
                     self.keep(f"{running.name}  {'CACHED' if cached else f'{seconds:.1f}s'}")
             case _:
                 pass
-        if time.monotonic() - self.drawn >= _INTERVAL_S:
+        if self.is_settled():
+            self.close(failed=False)
+        elif time.monotonic() - self.drawn >= _INTERVAL_S:
             self.draw()
+
+    def is_settled(self) -> bool:
+        """Whether all that was begun is done: then somebody else may write to the terminal."""
+        return not self.steps and all(m.event.action in _FINAL for m in self.meters.values())
 
     def write(self, text: str) -> None:
         """Lines that stay go above the block."""
@@ -131,6 +137,7 @@ class LiveProgress(Progress):
     def close(self, *, failed: bool) -> None:
         self.steps.clear()
         self.draw()
+        self.meters.clear()
         self.height = 0  # what is there now stays
         super().close(failed=failed)
 

@@ -59,3 +59,23 @@ def printable(text: str) -> str:
     if text.isprintable():
         return text
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+
+
+def familiar(reference: str) -> str:
+    """An image as docker shows it: without what it would add itself."""
+    return reference.removeprefix("docker.io/").removeprefix("library/")
+
+
+def seconds_since_1970(text: str) -> float:
+    """RFC 3339 in UTC to seconds; datetime would cost more than a list of containers."""
+    date, _, clock = text.rstrip("Z").partition("T")
+    year, month, day = map(int, date.split("-"))
+    hours, minutes, seconds = clock.split(":")
+    return _days(year, month, day) * 86400 + int(hours) * 3600 + int(minutes) * 60 + float(seconds)
+
+
+def _days(year: int, month: int, day: int) -> int:
+    """Days since 1970 in the Gregorian calendar; a year begins in March, so leap days end one."""
+    year -= month <= 2
+    day_of_year = (153 * ((month + 9) % 12) + 2) // 5 + day - 1
+    return year * 365 + year // 4 - year // 100 + year // 400 + day_of_year - 719468

@@ -1,0 +1,51 @@
+"""Flags of the commands on existing containers."""
+
+from __future__ import annotations
+
+from rootless.cli.options.table import Argument, Command, Option, plain
+from rootless.cli.values import natural, seconds
+
+_CONTAINERS = Argument(
+    "containers", "CONTAINER", "Names or ids", required=False, many=True, complete="container"
+)
+_ALL = Option("all", "", "All containers", short="a")
+_LATEST = Option("latest", "", "The newest container", short="l")
+_FILTER = Option("filter", "K=V", "Only those that match", short="f", many=True)
+_CIDFILES = Option("cidfile", "FILE", "Those whose id is in a file", many=True, complete="file")
+_IGNORE = Option("ignore", "", "A container that is not there is no error", short="i")
+
+PS = Command(
+    "ps",
+    "List containers",
+    plain(
+        Option("all", "", "Also those that do not run", short="a"),
+        Option("filter", "K=V", "Only those that match: name= status= label= ancestor= ...", short="f", many=True),
+        Option("format", "FORMAT", "table, json, or a Go template"),
+        Option("quiet", "", "Only ids", short="q"),
+        Option("no-trunc", "", "Whole ids and commands"),
+        Option("last", "N", "The N newest, whether they run or not", natural, short="n"),
+        Option("latest", "", "The newest, whether it runs or not", short="l"),
+        Option("size", "", "How much each has written", short="s"),
+        Option("sort", "FIELD", "By created, id, image, names or status"),
+        Option("noheading", "", "No titles"),
+    ),
+)  # fmt: skip
+
+RM = Command(
+    "rm",
+    "Remove containers",
+    plain(
+        Option("force", "", "Also those that run", short="f"),
+        Option("volumes", "", "And their anonymous volumes", short="v"),
+        _ALL,
+        _LATEST,
+        Option("filter", "K=V", "Only those that match", many=True),
+        _CIDFILES,
+        Option("depend", "", "And those that depend on them"),
+        _IGNORE,
+        Option(
+            "time", "SECONDS", "With --force: wait so long for them to stop", seconds, short="t"
+        ),
+    ),
+    (_CONTAINERS,),
+)

@@ -1,0 +1,110 @@
+"""``run``, ``create``, ``exec`` and ``start``."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING, Any
+
+from rootless.cli.reporting import Reporting
+from rootless.engine import Engine
+from rootless.engine.requests import MountRequest, RunRequest
+
+if TYPE_CHECKING:
+    from rootless.cli.argv import Values
+
+_PATHS = ("cidfile", "pidfile", "authfile", "cert_dir")
+_PROXIES = ("http_proxy", "https_proxy", "ftp_proxy", "no_proxy", "all_proxy")
+
+
+def run(*, quiet: bool = False, explain: bool = False, **given: Any) -> int:
+    """Make a container and run a program in it."""
+    request = run_request(given)
+    engine = Engine.open()
+    with Reporting(quiet=quiet) as report:
+        if explain:
+            from rootless.cli import output
+            from rootless.engine.explain import explain_run
+
+            output.write("\n".join(explain_run(engine, request, report)))
+            return 0
+        from rootless.engine.run import run as run_container
+
+        return run_container(engine, request, report)
+
+
+def create(*, quiet: bool = False, **given: Any) -> None:
+    """Make a container without starting it."""
+    from rootless.cli import output
+    from rootless.engine.create import create as create_container
+
+    with Reporting(quiet=quiet) as report:
+        prepared = create_container(Engine.open(), run_request(given), report)
+    output.write(prepared.container.id)
+
+
+def run_request(given: Values) -> RunRequest:
+    """The request that flags make, with what they mean in the caller's surroundings."""
+    for name in _PATHS:
+        if name in given:
+            given[name] = os.path.abspath(given[name])
+    for name in ("volume", "mount"):
+        if name in given:
+            given[name] = tuple(map(_absolute, given[name]))
+    if given.get("rootfs"):
+        directory, colon, option = given["image"].partition(":")
+        given["image"] = os.path.abspath(directory) + colon + option
+    if "env" in given or "env_file" in given:
+        given["env"] = environment(given.get("env", ()), given.pop("env_file", ()))
+    if "label_file" in given:
+        given["label"] = _labels(given.pop("label_file")) + given.get("label", ())
+    for name in ("env_host", "http_proxy"):
+        if name in given:
+            given[name] = _surroundings(name) if given[name] else ()
+    if not given.keys().isdisjoint(("os", "arch", "variant")):
+        from rootless.cli.values import platform
+
+        chosen = platform(*(given.pop(name, None) for name in ("os", "arch", "variant")))
+        given.setdefault("platform", chosen)
+    return RunRequest(**given)
+
+
+def _absolute(mount: MountRequest) -> MountRequest:
+    if mount.type != "bind" or mount.source.startswith("/"):
+        return mount
+    return mount._replace(source=os.path.abspath(mount.source))
+
+
+def environment(variables: tuple[str, ...], paths: tuple[str, ...]) -> tuple[str, ...]:
+    """``-e`` and ``--env-file`` as pairs; ``-e`` is stronger."""
+    from rootless.cli import values
+
+    lines = (line for path in paths for line in values.env_file(_read(path), name=path))
+    return values.environment((*lines, *variables), os.environ)
+
+
+def _labels(paths: tuple[str, ...]) -> tuple[str, ...]:
+    from rootless.cli import values
+
+    return tuple(
+        values.pair(line) for path in paths for line in values.env_file(_read(path), name=path)
+    )
+
+
+def _read(path: str) -> str:
+    from rootless.errors import InvalidRequest
+
+    try:
+        with open(path, encoding="utf-8") as file:
+            return file.read()
+    except OSError as error:
+        raise InvalidRequest(f"cannot read {path}: {error.strerror}") from None
+    except UnicodeDecodeError:
+        raise InvalidRequest(f"{path} is not text in UTF-8") from None
+
+
+def _surroundings(what: str) -> tuple[str, ...]:
+    """The caller's variables: all of them, or the proxies."""
+    if what == "env_host":
+        return tuple(f"{name}={value}" for name, value in os.environ.items())
+    names = (*_PROXIES, *map(str.upper, _PROXIES))
+    return tuple(f"{name}={os.environ[name]}" for name in names if name in os.environ)
