@@ -36,9 +36,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="Make a virtual environment for rootless.")
     parser.add_argument("directory", type=Path)
     parser.add_argument("--project", action="store_true", help="install rootless itself, too")
+    parser.add_argument("--only-project", action="store_true", help="(re)install rootless, no more")
     parser.add_argument("--group", action="append", default=[], help="a dependency group")
     options = parser.parse_args()
     try:
+        if options.only_project:
+            install_again(options.directory)
+            return
         make(options.directory, options.group, project=options.project)
     except (subprocess.CalledProcessError, URLError, OSError) as error:
         sys.exit(f"cannot make a virtual environment in {options.directory}: {error}")
@@ -64,6 +68,14 @@ def make(directory: Path, groups: list[str], *, project: bool) -> None:
     stamp_file.write_text(stamp, encoding="utf-8")
 
 
+def install_again(directory: Path) -> None:
+    """Install the checkout as it is now into an environment that has everything else."""
+    with tempfile.TemporaryDirectory(prefix="rootless-pip-") as scratch:
+        pip = find_pip(directory, Path(scratch))
+        command = [*pip, "install", "-qq", "--disable-pip-version-check", "--force-reinstall"]
+        install_copy(command, Path(scratch), dict(os.environ))
+
+
 def requirements(groups: list[str]) -> list[str]:
     """The dependencies of the project and of these groups, from pyproject.toml."""
     document = tomllib.loads((CHECKOUT / "pyproject.toml").read_text(encoding="utf-8"))
@@ -78,7 +90,12 @@ def install_project(install: list[str], scratch: Path, environment: dict[str, st
     if os.access(CHECKOUT, os.W_OK):
         command = [*install, "--no-deps", "--config-settings", "editable_mode=compat"]
         subprocess.run([*command, "--editable", str(CHECKOUT)], check=True, env=environment)
-        return
+    else:
+        install_copy(install, scratch, environment)
+
+
+def install_copy(install: list[str], scratch: Path, environment: dict[str, str]) -> None:
+    """Install from a copy of what a release contains."""
     copy = scratch / "checkout"
     copy.mkdir()
     for name in ("pyproject.toml", "README.md", "LICENSE"):

@@ -11,14 +11,9 @@ import os
 import shutil
 import subprocess
 import sys
-import tempfile
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import testbed
-
-if TYPE_CHECKING:
-    import pwd
 
 # What a test that reaches the package registries needs to know of the machine.
 PASSED_ON = (
@@ -50,32 +45,9 @@ def as_root(arguments: list[str]) -> int:
         stages += ["--other", other]
     if machine:
         stages.append("--machine")
-    # A folder for all that the tests make, so that root can remove what they could not.
-    with tempfile.TemporaryDirectory(prefix="rootless-test-", dir="/var/tmp") as scratch:
-        os.chown(scratch, user.pw_uid, user.pw_gid)
-        runtime = Path(scratch, "runtime")
-        runtime.mkdir(mode=0o700)
-        os.chown(runtime, user.pw_uid, user.pw_gid)
-        became_user = [*become(user, environments[0], scratch), *stages, "--", *arguments]
-        command = [sys.executable, str(checkout / "scripts/parts/cgroups.py")]
-        command += [str(user.pw_uid), str(user.pw_gid), "--", *became_user]
-        status = 0 if arguments else run_as_root_suite(environments[0], checkout)
-        private = ["unshare", "--mount", "--propagation", "private"]
-        if subprocess.run([*private, "true"], check=False, capture_output=True).returncode:
-            print("no mount namespace for root here: no delegated cgroup", file=sys.stderr)
-            private, command = [], became_user
-        return subprocess.run([*private, *command], check=False).returncode or status
-
-
-def become(user: pwd.struct_passwd, python: str, scratch: str) -> list[str]:
-    """The start of a command line that runs the rest as the user, in a clean environment."""
-    keep = [f"{name}={os.environ[name]}" for name in PASSED_ON if name in os.environ]
-    path = f"{Path(python).parent}:/usr/local/bin:/usr/bin:/bin:/usr/local/sbin:/usr/sbin:/sbin"
-    return [
-        *("setpriv", f"--reuid={user.pw_uid}", f"--regid={user.pw_gid}", "--init-groups"),
-        *("--reset-env", "env", f"PATH={path}", f"XDG_RUNTIME_DIR={scratch}/runtime"),
-        *(f"TMPDIR={scratch}", "ROOTLESS_TEST_DEDICATED_USER=1", *keep),
-    ]
+    status = 0 if arguments else run_as_root_suite(environments[0], checkout)
+    command = [*stages, "--", *arguments]
+    return testbed.run_as(user, command, checkout=checkout, passed_on=PASSED_ON) or status
 
 
 def run_as_root_suite(python: str, checkout: Path) -> int:

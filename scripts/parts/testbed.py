@@ -13,6 +13,7 @@ import shutil
 import stat
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 CHECKOUT = Path(__file__).parents[2]
@@ -107,7 +108,9 @@ def _numbers(path: str) -> list[int]:
     return [int(part) for part in "".join(c if c.isdigit() else " " for c in path).split()]
 
 
-def environment(python: str, directory: Path, groups: tuple[str, ...] = ("test",)) -> Path:
+def environment(
+    python: str, directory: Path, groups: tuple[str, ...] = ("test",), *, name: str = "venv"
+) -> Path:
     """The interpreter of a virtual environment made by ``python`` below ``directory``."""
     version = subprocess.run(
         [python, "-c", "import platform; print(platform.python_version())"],
@@ -115,7 +118,7 @@ def environment(python: str, directory: Path, groups: tuple[str, ...] = ("test",
         text=True,
         check=True,
     ).stdout.strip()
-    place = directory / f"venv-{version}"
+    place = directory / f"{name}-{version}"
     command = [python, str(CHECKOUT / "scripts/parts/environment.py"), str(place)]
     for group in groups:
         command += ["--group", group]
@@ -135,3 +138,33 @@ def readable_checkout(user: pwd.struct_passwd) -> Path:
     shutil.copytree(CHECKOUT, copy, symlinks=True, ignore=ignore)
     subprocess.run(["chmod", "-R", "a+rX", str(copy)], check=True)
     return copy
+
+
+def run_as(
+    user: pwd.struct_passwd, command: list[str], *, checkout: Path, passed_on: tuple[str, ...] = ()
+) -> int:
+    """Run a command as the user: clean environment, delegated cgroup, a folder for temporary files.
+
+    The first word is the interpreter of a virtual environment; its programs come first on PATH.
+    Everything that the command leaves in the folder is removed, whoever owns it.
+    """
+    with tempfile.TemporaryDirectory(prefix="rootless-test-", dir="/var/tmp") as scratch:
+        runtime = Path(scratch, "runtime")
+        runtime.mkdir(mode=0o700)
+        for owned in (scratch, runtime):
+            os.chown(owned, user.pw_uid, user.pw_gid)
+        programs = f"{Path(command[0]).parent}:/usr/local/bin:/usr/bin:/bin"
+        environment = [
+            *(f"PATH={programs}:/usr/local/sbin:/usr/sbin:/sbin", f"XDG_RUNTIME_DIR={runtime}"),
+            *(f"TMPDIR={scratch}", "ROOTLESS_TEST_DEDICATED_USER=1"),
+            *(f"{name}={os.environ[name]}" for name in passed_on if name in os.environ),
+        ]
+        ids = [f"--reuid={user.pw_uid}", f"--regid={user.pw_gid}", "--init-groups"]
+        inside = ["setpriv", *ids, "--reset-env", "env", *environment, *command]
+        private = ["unshare", "--mount", "--propagation", "private"]
+        if subprocess.run([*private, "true"], check=False, capture_output=True).returncode:
+            print("no mount namespace for root here: no delegated cgroup", file=sys.stderr)
+            return subprocess.run(inside, check=False).returncode
+        view = [sys.executable, str(checkout / "scripts/parts/cgroups.py")]
+        view += [str(user.pw_uid), str(user.pw_gid), "--"]
+        return subprocess.run([*private, *view, *inside], check=False).returncode
