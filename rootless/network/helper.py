@@ -28,6 +28,7 @@ class Helper:
     """
 
     def __init__(self, argv: list[str], *, ready_fd: int = READY_FD):
+        _dying[:] = [pidfd for pidfd in _dying if not _reap(pidfd, wait=False)]
         self.name = os.path.basename(argv[0])
         self._words = _bounded_file()
         self._ready, ready_write = os.pipe2(os.O_CLOEXEC)
@@ -63,20 +64,33 @@ class Helper:
         lines = [line for line in text.splitlines() if line and "to syslog" not in line]
         return lines[-1].strip() if lines else "it gave no reason"
 
-    def close(self) -> None:
-        """Kill it, if it still runs, and forget it."""
+    def close(self, *, wait: bool) -> None:
+        """Kill it, if it still runs.  Its end takes 10-50 ms; wait only when its ports must be free then."""
         if self._closed:
             return
         self._closed = True
         for end in self._lifeline:
             end.close()
-        try:
-            os.waitid(os.P_PIDFD, self.pidfd, os.WEXITED)
-        except ChildProcessError:
-            pass  # somebody waited for all children at once
-        for fd in (self._ready, self._words, self.pidfd):
+        for fd in (self._ready, self._words):
             if fd >= 0:
                 os.close(fd)
+        if not _reap(self.pidfd, wait=wait):
+            _dying.append(self.pidfd)
+
+
+_dying: list[int] = []
+"""Helpers that were killed and not waited for; a monitor that restarts a container meets them again."""
+
+
+def _reap(pidfd: int, *, wait: bool) -> bool:
+    """Take the exit status of a child and close its descriptor; False when it has not ended yet."""
+    try:
+        if os.waitid(os.P_PIDFD, pidfd, os.WEXITED | (0 if wait else os.WNOHANG)) is None:
+            return False
+    except ChildProcessError:
+        pass  # somebody waited for all children at once
+    os.close(pidfd)
+    return True
 
 
 def _spawn(argv: list[str], *, words: int, ready: int, ready_fd: int) -> int:

@@ -69,7 +69,7 @@ class PastaLink:
         return "pasta has ended" if self._helper.has_ended() else None
 
     def close(self) -> None:
-        self._helper.close()
+        self._helper.close(wait=bool(self._request.ports))
 
 
 def _attachment(request: NetworkRequest, host: HostView) -> Attachment:

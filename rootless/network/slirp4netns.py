@@ -76,7 +76,7 @@ class SlirpLink:
         return "slirp4netns has ended" if self._helper.has_ended() else None
 
     def close(self) -> None:
-        self._helper.close()
+        self._helper.close(wait=bool(self._request.ports))
         if self._control is not None:
             try:
                 os.unlink(self._control)
