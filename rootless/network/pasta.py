@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from rootless.errors import HostLacks, RootlessError
+from rootless.errors import RootlessError
 from rootless.network import addresses, publish
 from rootless.network.backend import Attachment
 from rootless.network.helper import Helper
+from rootless.network.link import HelperLink
 
 if TYPE_CHECKING:
     from rootless.network.addresses import HostView
@@ -16,13 +17,17 @@ if TYPE_CHECKING:
 
 
 class Pasta:
-    """Implements ``Backend``; ``program`` is the path of a pasta that passed its probe."""
+    """Implements ``Backend``; ``program`` is the path of a pasta that passed its probe.
+
+    ``publishes``: whether it also passed the probe of published ports; else our relay has them.
+    """
 
     name = "pasta"
     new_namespace = True
 
-    def __init__(self, program: str):
+    def __init__(self, program: str, *, publishes: bool = True):
         self._program = program
+        self._publishes = publishes
 
     def addresses(self, request: NetworkRequest) -> Attachment:
         publish.assign(request.ports)
@@ -30,46 +35,27 @@ class Pasta:
 
     def start(self, pid: int, request: NetworkRequest) -> Link:
         host = addresses.look()
-        helper = Helper([self._program, *arguments(request, host), str(pid)], ready_fd=1)
-        return PastaLink(helper, request, _attachment(request, host))
+        attachment = _attachment(request, host)
+        relay = None
+        if request.ports and not self._publishes:
+            from rootless.network.relay import Relay  # only where pasta's own ports do not work
+
+            relay = Relay(pid, request.ports, address=host.plan.address)
+        ports = () if relay else request.ports
+        argv = [self._program, *arguments(request._replace(ports=ports), host), str(pid)]
+        return PastaLink(Helper(argv, ready_fd=1), request, attachment, relay=relay)
 
 
-class PastaLink:
+class PastaLink(HelperLink):
     """Implements ``Link``."""
 
-    def __init__(self, helper: Helper, request: NetworkRequest, attachment: Attachment):
-        self._helper = helper
-        self._request = request
-        self._attachment = attachment._replace(helper_pid=helper.pid)
-
-    def wait(self) -> Attachment:
+    def _failure(self) -> Exception:
+        """Most often a port that was taken since it was looked at."""
         try:
-            ready = self._helper.wait_ready()
-        except HostLacks:
-            self.close()
-            raise
-        if not ready:
-            failure = self._failure()
-            self.close()
-            raise failure
-        return self._attachment
-
-    def _failure(self) -> RootlessError:
-        """Why it did not start: most often a port that was taken since it was looked at."""
-        try:
-            publish.assign(self._request.ports)
+            publish.assign(self._request.ports if self._relay is None else ())
         except RootlessError as error:
             return error
-        return HostLacks(f"pasta cannot connect the container: {self._helper.words()}")
-
-    def fds(self) -> tuple[int, ...]:
-        return (self._helper.pidfd,)
-
-    def broken(self) -> str | None:
-        return "pasta has ended" if self._helper.has_ended() else None
-
-    def close(self) -> None:
-        self._helper.close(wait=bool(self._request.ports))
+        return super()._failure()
 
 
 def _attachment(request: NetworkRequest, host: HostView) -> Attachment:

@@ -9,10 +9,11 @@ from rootless.errors import Conflict, HostLacks
 from rootless.network.ports import check_conflicts, host_text
 
 if TYPE_CHECKING:
-    from socket import socket
+    from _socket import socket
 
     from rootless.network.ports import PortMapping
 
+_BACKLOG = 512
 _FIRST_FREE_PORT = "/proc/sys/net/ipv4/ip_unprivileged_port_start"
 
 
@@ -54,22 +55,46 @@ def _bind(mapping: PortMapping, held: list[socket]) -> PortMapping:
     raise AssertionError("a range holds at least one port")
 
 
-def _socket(mapping: PortMapping, port: int) -> socket:
-    """A socket bound as a helper would bind it."""
-    import socket  # 4 ms, and only with -p
-
-    family = socket.AF_INET6 if ":" in mapping.host_ip else socket.AF_INET
-    kind = socket.SOCK_STREAM if mapping.protocol == "tcp" else socket.SOCK_DGRAM
-    bound = socket.socket(family, kind | socket.SOCK_CLOEXEC)
+def listen(mapping: PortMapping) -> socket:
+    """A socket that has the host's port of a mapping.  Raises Conflict or HostLacks."""
     try:
-        if mapping.protocol == "tcp":
+        return _socket(mapping, mapping.host_port)
+    except OSError as error:
+        raise refusal(mapping, error.errno or 0) from None
+
+
+def _socket(mapping: PortMapping, port: int) -> socket:
+    """Bind; no address means IPv4 and IPv6, where the kernel has IPv6."""
+    import _socket as kernel  # the socket module costs 3 ms and adds nothing here
+
+    families = (kernel.AF_INET6, kernel.AF_INET) if not mapping.host_ip else ()
+    for family in families or ((kernel.AF_INET6 if ":" in mapping.host_ip else kernel.AF_INET),):
+        try:
+            return _bound(mapping, port, family)
+        except OSError as error:
+            if family == kernel.AF_INET or error.errno in (errno.EADDRINUSE, errno.EACCES):
+                raise
+            if mapping.host_ip:
+                raise
+    raise AssertionError("IPv4 is the last family")
+
+
+def _bound(mapping: PortMapping, port: int, family: int) -> socket:
+    import _socket as kernel
+
+    is_tcp = mapping.protocol == "tcp"
+    kind = kernel.SOCK_STREAM if is_tcp else kernel.SOCK_DGRAM
+    bound = kernel.socket(family, kind | kernel.SOCK_CLOEXEC)
+    try:
+        if is_tcp:
             # A port in TIME_WAIT is free; for UDP the option would share a port that is in use.
-            bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        if family == socket.AF_INET6:
-            bound.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
-        bound.bind((mapping.host_ip or "0.0.0.0", port))
-        if mapping.protocol == "tcp":
-            bound.listen(1)  # with SO_REUSEADDR only a listener meets another listener
+            bound.setsockopt(kernel.SOL_SOCKET, kernel.SO_REUSEADDR, 1)
+        if family == kernel.AF_INET6:
+            bound.setsockopt(kernel.IPPROTO_IPV6, kernel.IPV6_V6ONLY, int(bool(mapping.host_ip)))
+        wild = "::" if family == kernel.AF_INET6 else "0.0.0.0"
+        bound.bind((mapping.host_ip or wild, port))
+        if is_tcp:
+            bound.listen(_BACKLOG)  # with SO_REUSEADDR only a listener meets another listener
     except BaseException:
         bound.close()
         raise

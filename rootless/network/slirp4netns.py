@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import os
 from typing import TYPE_CHECKING
 
 from rootless.errors import Conflict, HostLacks, InvalidRequest, RootlessError, Unsupported
 from rootless.network import addresses, publish
 from rootless.network.backend import Attachment
 from rootless.network.helper import READY_FD, Helper
+from rootless.network.link import HelperLink
 
 if TYPE_CHECKING:
     from rootless.network.addresses import HostView
@@ -20,7 +20,11 @@ _SOCKET = "slirp4netns.sock"
 
 
 class Slirp4netns:
-    """Implements ``Backend``; ``program`` is the path of a slirp4netns that passed its probe."""
+    """Implements ``Backend``; ``program`` is the path of a slirp4netns that passed its probe.
+
+    Ports are published by our relay, which is faster and knows IPv6 and UDP from the host's loopback;
+    ``port_handler=slirp4netns`` has the helper do it, which keeps the client's address.
+    """
 
     name = "slirp4netns"
     new_namespace = True
@@ -29,59 +33,38 @@ class Slirp4netns:
         self._program = program
 
     def addresses(self, request: NetworkRequest) -> Attachment:
-        _check(request.ports)
+        _control_path(request)
         publish.assign(request.ports)
         return _attachment(request, addresses.look())
 
     def start(self, pid: int, request: NetworkRequest) -> Link:
-        _check(request.ports)
         host = addresses.look()
+        attachment = _attachment(request, host)
         control = _control_path(request)
+        relay = None
+        if request.ports and control is None:
+            from rootless.network.relay import Relay  # only with published ports
+
+            relay = Relay(pid, request.ports, address=host.plan.address)
         argv = [self._program, *arguments(request, host, control=control), str(pid)]
         argv.append(addresses.INTERFACE)
-        return SlirpLink(Helper(argv), request, _attachment(request, host), control=control)
+        return SlirpLink(
+            Helper(argv),
+            request,
+            attachment,
+            relay=relay,
+            files=(control,) if control else (),
+        )
 
 
-class SlirpLink:
+class SlirpLink(HelperLink):
     """Implements ``Link``."""
 
-    def __init__(
-        self,
-        helper: Helper,
-        request: NetworkRequest,
-        attachment: Attachment,
-        *,
-        control: str | None,
-    ):
-        self._helper = helper
-        self._request = request
-        self._attachment = attachment._replace(helper_pid=helper.pid)
-        self._control = control
-
-    def wait(self) -> Attachment:
-        try:
-            if not self._helper.wait_ready():
-                raise HostLacks(f"slirp4netns cannot connect the container: {self._helper.words()}")
-            for mapping in self._request.ports if self._control else ():
-                _publish(self._control or "", mapping, self._attachment.address or "")
-        except BaseException:
-            self.close()
-            raise
-        return self._attachment
-
-    def fds(self) -> tuple[int, ...]:
-        return (self._helper.pidfd,)
-
-    def broken(self) -> str | None:
-        return "slirp4netns has ended" if self._helper.has_ended() else None
-
-    def close(self) -> None:
-        self._helper.close(wait=bool(self._request.ports))
-        if self._control is not None:
-            try:
-                os.unlink(self._control)
-            except FileNotFoundError:
-                pass
+    def _publish(self) -> None:
+        super()._publish()
+        for control in self._files:
+            for mapping in self._request.ports:
+                _publish(control, mapping, self._attachment.address or "")
 
 
 def _attachment(request: NetworkRequest, host: HostView) -> Attachment:
@@ -133,21 +116,16 @@ def arguments(request: NetworkRequest, host: HostView, *, control: str | None) -
 
 
 def _control_path(request: NetworkRequest) -> str | None:
-    """Where the socket goes that adds ports: only with ports, in a directory that others cannot enter."""
-    if not request.ports:
+    """Where the socket goes that adds ports: in a directory that others cannot enter."""
+    if not request.ports or "port_handler=slirp4netns" not in request.options:
         return None
-    if request.directory is None:
-        raise HostLacks("slirp4netns needs a directory of the container to publish ports")
-    return f"{request.directory}/{_SOCKET}"
-
-
-def _check(mappings: tuple[PortMapping, ...]) -> None:
-    for each in mappings:
+    for each in request.ports:
         if ":" in each.host_ip:
             raise Unsupported(
-                f"slirp4netns cannot publish port {each}: it knows IPv4 only",
-                hint="install passt, or publish an IPv4 address",
+                f"slirp4netns cannot publish port {each} itself: it knows IPv4 only",
+                hint="leave out port_handler=slirp4netns",
             )
+    return f"{request.directory or ''}/{_SOCKET}"
 
 
 def _publish(control: str, mapping: PortMapping, address: str) -> None:

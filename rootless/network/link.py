@@ -1,0 +1,78 @@
+"""A network that a helper carries: the link that pasta and slirp4netns have in common."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+from rootless.errors import HostLacks
+
+if TYPE_CHECKING:
+    from rootless.network.backend import Attachment, NetworkRequest
+    from rootless.network.helper import Helper
+    from rootless.network.relay import Relay
+
+
+class HelperLink:
+    """Implements ``Link``: a helper, and with ``relayed`` our own relay for the published ports.
+
+    ``files`` are removed at the end.
+    """
+
+    def __init__(
+        self,
+        helper: Helper,
+        request: NetworkRequest,
+        attachment: Attachment,
+        *,
+        relay: Relay | None = None,
+        files: tuple[str, ...] = (),
+    ):
+        self._helper = helper
+        self._request = request
+        self._attachment = attachment._replace(helper_pid=helper.pid)
+        self._relay = relay
+        self._files = files
+
+    def wait(self) -> Attachment:
+        try:
+            if not self._helper.wait_ready():
+                raise self._failure()
+            self._publish()
+        except BaseException:
+            self.close()
+            raise
+        return self._attachment
+
+    def _failure(self) -> Exception:
+        """Why the helper ended before it was ready."""
+        return HostLacks(
+            f"{self._helper.name} cannot connect the container: {self._helper.words()}"
+        )
+
+    def _publish(self) -> None:
+        """What is left to do once packets flow."""
+        if self._relay is not None:
+            self._relay.wait()
+
+    def fds(self) -> tuple[int, ...]:
+        relay = () if self._relay is None else (self._relay.pidfd,)
+        return (self._helper.pidfd, *relay)
+
+    def broken(self) -> str | None:
+        if self._helper.has_ended():
+            return f"{self._helper.name} has ended: the container is cut off"
+        if self._relay is not None and self._relay.has_ended():
+            return "the process that publishes ports has ended"
+        return None
+
+    def close(self) -> None:
+        if self._relay is not None:
+            self._relay.close()
+        # A helper that binds ports must be gone before somebody else may have them.
+        self._helper.close(wait=bool(self._request.ports) and self._relay is None)
+        for path in self._files:
+            try:
+                os.unlink(path)
+            except FileNotFoundError:
+                pass
