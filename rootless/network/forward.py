@@ -6,7 +6,6 @@ is slower than its sender.
 
 from __future__ import annotations
 
-import os
 import select
 import struct
 import time
@@ -343,12 +342,3 @@ def raise_descriptor_limit() -> None:
     wanted = min(hard if hard >= 0 else 1 << 16, 1 << 16)
     if soft < wanted:
         resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
-
-
-def detach_from_caller() -> None:
-    """A session of our own, no directory, no terminal."""
-    os.setsid()
-    os.chdir("/")
-    null = os.open("/dev/null", os.O_RDWR)
-    for fd in (0, 1, 2):
-        os.dup2(null, fd)

@@ -8,17 +8,15 @@ from __future__ import annotations
 
 import os
 import signal
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING
 
 from rootless.errors import HostLacks
-from rootless.kernel import namespace, process
-from rootless.network import forward, publish
+from rootless.kernel import process
+from rootless.network import forward, inside, publish
 from rootless.network.forward import Source
 
 if TYPE_CHECKING:
     from rootless.network.ports import PortMapping
-
-_LAST_SIGNAL = 31
 
 
 class Relay:
@@ -34,9 +32,11 @@ class Relay:
             Source(bound.fileno(), each.protocol == "udp", address, each.container_port)
             for bound, each in sockets
         )
-        self.pid = os.fork()
-        if self.pid == 0:
-            _run(pid, sources, ready_write)
+        self.pid = inside.fork(
+            lambda: _run(pid, sources, ready_write),
+            name="ports",
+            kept=(ready_write, *(source.descriptor for source in sources)),
+        )
         os.close(ready_write)
         for bound, _ in sockets:
             bound.close()
@@ -71,57 +71,16 @@ class Relay:
         os.close(self._ready)
 
 
-def _run(pid: int, sources: tuple[Source, ...], ready: int) -> NoReturn:
-    """The forked child."""
+def _run(pid: int, sources: tuple[Source, ...], ready: int) -> None:
+    """In the forked child."""
     try:
-        process.set_parent_death_signal(signal.SIGKILL)
-        process.set_name("rootless:[ports]")
-        for number in range(1, _LAST_SIGNAL):
-            if signal.getsignal(number) not in (signal.SIG_DFL, None):
-                signal.signal(number, signal.SIG_DFL)
-        signal.pthread_sigmask(signal.SIG_SETMASK, ())
-        signal.signal(signal.SIGPIPE, signal.SIG_IGN)
-        forward.detach_from_caller()
-        _enter(pid)
-        # The change of credentials may have cleared it.
-        process.set_parent_death_signal(signal.SIGKILL)
-        _close_all_but({ready, *(source.descriptor for source in sources)})
+        inside.enter(pid)
+        process.set_parent_death_signal(signal.SIGKILL)  # the new credentials cleared it
         process.set_no_new_privileges()
         forward.raise_descriptor_limit()
         os.write(ready, b"ready")
         os.close(ready)
-        forward.serve(sources)
-    except BaseException as error:
-        try:
-            os.write(ready, str(error).encode()[:256])
-        except OSError:
-            pass
-    finally:
-        os._exit(1)
-
-
-def _enter(pid: int) -> None:
-    """Join the user and network namespaces of a process."""
-    for name, kind in (("user", namespace.CLONE_NEWUSER), ("net", namespace.CLONE_NEWNET)):
-        fd = os.open(f"/proc/{pid}/ns/{name}", os.O_RDONLY | os.O_CLOEXEC)
-        try:
-            namespace.join(fd, kind)
-        except OSError:
-            if name == "net" or not _is_same(fd, f"/proc/self/ns/{name}"):
-                raise  # joining one's own user namespace is an error, and needless
-        finally:
-            os.close(fd)
-
-
-def _is_same(fd: int, path: str) -> bool:
-    return os.path.samestat(os.fstat(fd), os.stat(path))
-
-
-def _close_all_but(kept: set[int]) -> None:
-    """Give back what the caller had open: locks above all."""
-    for name in os.listdir("/proc/self/fd"):
-        if int(name) > 2 and int(name) not in kept:
-            try:
-                os.close(int(name))
-            except OSError:
-                pass  # the one that listed the directory
+    except OSError as error:
+        os.write(ready, str(error).encode()[:256])
+        raise
+    forward.serve(sources)

@@ -1,0 +1,213 @@
+"""Whether a network helper really works on this host: it is started, and traffic is sent through it.
+
+A helper is not taken because a program of that name exists.  pasta of 2023, on kernels younger than
+it, attaches and then lets refused connections hang and downloads crawl.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from typing import TYPE_CHECKING, NamedTuple
+
+from rootless.errors import RootlessError
+from rootless.network import addresses, inside
+from rootless.network.backend import NetworkRequest
+from rootless.network.ports import PortMapping
+
+if TYPE_CHECKING:
+    from _socket import socket
+
+    from rootless.network.backend import Backend
+
+_TIMEOUT_S = 1.5
+_BULK_BYTES = 1 << 20
+_GUEST_PORT = 4242
+
+
+class Findings(NamedTuple):
+    """Why a helper cannot be used, and why its own published ports cannot; None where they can."""
+
+    unusable: str | None = None
+    no_ports: str | None = None
+
+
+def probe_slirp4netns(program: str) -> Findings:
+    """Start slirp4netns in a throw-away namespace and use it; its own ports are never used."""
+    from rootless.network.slirp4netns import Slirp4netns
+
+    return Findings(_outbound_failure(Slirp4netns(program)))
+
+
+def probe_pasta(program: str) -> Findings:
+    """The same for pasta, and its published ports."""
+    from rootless.network.pasta import Pasta
+
+    unusable = _outbound_failure(Pasta(program))
+    if unusable is not None:
+        return Findings(unusable, unusable)
+    return Findings(None, _ports_failure(Pasta(program)))
+
+
+def _outbound_failure(backend: Backend) -> str | None:
+    """What goes wrong between a container and a service of this host."""
+    try:
+        with inside.NewNamespace() as pid:
+            link = backend.start(pid, NetworkRequest())
+            try:
+                host = link.wait().host_address
+                return None if host is None else _use_outbound(pid, host)
+            finally:
+                link.close()
+    except RootlessError as error:
+        return error.message
+
+
+def _use_outbound(pid: int, host: str) -> str | None:
+    closed = _listener(host)
+    port = closed.getsockname()[1]
+    closed.close()
+    answer = inside.call(pid, lambda: _connect_failure(host, port), name="probe")
+    if answer != "refused":
+        return f"a connection that the host refuses ends with: {answer}"
+    server = _listener(host)
+    try:
+        port = server.getsockname()[1]
+        sender = inside.fork(lambda: _send_bulk(server), name="probe", kept=(server.fileno(),))
+        answer = inside.call(pid, lambda: _receive_bulk(host, port), name="probe")
+        _end(sender)
+    finally:
+        server.close()
+    return None if answer == "received" else f"a download from the host ends with: {answer}"
+
+
+def _ports_failure(backend: Backend) -> str | None:
+    """What goes wrong with a published port that is reached by the host's address, and by loopback."""
+    host = addresses.look().address or "127.0.0.1"
+    try:
+        with inside.NewNamespace() as pid:
+            ports = _free_ports()
+            link = backend.start(pid, NetworkRequest(ports=ports))
+            try:
+                link.wait()
+                return _use_ports(pid, host, ports)
+            finally:
+                link.close()
+    except RootlessError as error:
+        return error.message
+
+
+def _free_ports() -> tuple[PortMapping, ...]:
+    from rootless.network.publish import assign
+
+    wanted = (
+        PortMapping("", 0, _GUEST_PORT),
+        PortMapping("", 0, _GUEST_PORT, "udp"),
+    )
+    return assign(wanted)
+
+
+def _use_ports(pid: int, host: str, ports: tuple[PortMapping, ...]) -> str | None:
+    ready_read, ready_write = os.pipe2(os.O_CLOEXEC)
+    server = inside.fork(lambda: _serve_inside(pid, ready_write), name="probe", kept=(ready_write,))
+    os.close(ready_write)
+    os.read(ready_read, 1)
+    os.close(ready_read)
+    try:
+        answer = _receive_bulk(host, ports[0].host_port)
+        if answer != "received":
+            return f"a published port that sends first ends with: {answer}"
+        answer = _ask_by_datagram("127.0.0.1", ports[1].host_port)
+        return None if answer == "answered" else f"a published UDP port ends with: {answer}"
+    finally:
+        _end(server)
+
+
+def _serve_inside(pid: int, ready: int) -> None:
+    inside.enter(pid)
+    server = _listener("0.0.0.0", _GUEST_PORT)
+    datagrams = _new_socket(is_udp=True)
+    datagrams.bind(("0.0.0.0", _GUEST_PORT))
+    os.write(ready, b"+")
+    _send_bulk(server)
+    content, client = datagrams.recvfrom(16)
+    datagrams.sendto(content, client)
+    time.sleep(_TIMEOUT_S)
+
+
+def _new_socket(*, is_udp: bool = False) -> socket:
+    import _socket as kernel
+
+    kind = kernel.SOCK_DGRAM if is_udp else kernel.SOCK_STREAM
+    made = kernel.socket(kernel.AF_INET, kind | kernel.SOCK_CLOEXEC)
+    made.settimeout(_TIMEOUT_S)
+    return made
+
+
+def _listener(address: str, port: int = 0) -> socket:
+    server = _new_socket()
+    server.bind((address, port))
+    server.listen(1)
+    return server
+
+
+def _send_bulk(server: socket) -> None:
+    from _socket import socket
+
+    descriptor, _ = server._accept()  # type: ignore[attr-defined]  # of the C type
+    peer = socket(fileno=descriptor)
+    peer.settimeout(_TIMEOUT_S)
+    peer.sendall(bytes(_BULK_BYTES))
+    peer.close()
+
+
+def _receive_bulk(address: str, port: int) -> str:
+    """Take all that a server sends which speaks first and closes at once."""
+    peer = _new_socket()
+    end = time.monotonic() + _TIMEOUT_S
+    received = 0
+    try:
+        peer.connect((address, port))
+        while chunk := peer.recv(1 << 16):
+            received += len(chunk)
+            if time.monotonic() > end:
+                return f"{received} bytes in {_TIMEOUT_S} s"
+    except OSError as error:
+        return f"{error} after {received} bytes"
+    finally:
+        peer.close()
+    return "received" if received == _BULK_BYTES else f"{received} bytes"
+
+
+def _connect_failure(address: str, port: int) -> str:
+    peer = _new_socket()
+    try:
+        peer.connect((address, port))
+    except ConnectionRefusedError:
+        return "refused"
+    except OSError as error:
+        return str(error)
+    finally:
+        peer.close()
+    return "a connection"
+
+
+def _ask_by_datagram(address: str, port: int) -> str:
+    peer = _new_socket(is_udp=True)
+    try:
+        peer.connect((address, port))
+        peer.send(b"rootless")
+        return "answered" if peer.recv(16) == b"rootless" else "another answer"
+    except OSError as error:
+        return str(error)
+    finally:
+        peer.close()
+
+
+def _end(pid: int) -> None:
+    try:
+        os.kill(pid, signal.SIGKILL)
+        os.waitpid(pid, 0)
+    except (ProcessLookupError, ChildProcessError):
+        pass
