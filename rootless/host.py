@@ -76,16 +76,29 @@ class HostFacts:
         return None
 
     @cached_property
+    def _pasta_findings(self) -> tuple[str | None, str | None]:
+        from rootless.network import findings
+
+        return findings.find("pasta", self.find_program("pasta"), self._paths.cache)
+
+    @cached_property
     def pasta(self) -> str | None:
         """The path of a pasta that works here."""
-        return None
+        return self.find_program("pasta") if self._pasta_findings[0] is None else None
+
+    @cached_property
+    def pasta_publishes(self) -> bool:
+        """Whether ports that pasta publishes work here."""
+        return self._pasta_findings[1] is None
 
     @cached_property
     def slirp4netns(self) -> str | None:
         """The path of a slirp4netns that works here."""
-        if not os.access("/dev/net/tun", os.R_OK | os.W_OK):
-            return None
-        return self.find_program("slirp4netns")
+        from rootless.network import findings
+
+        program = self.find_program("slirp4netns")
+        failure, _ = findings.find("slirp4netns", program, self._paths.cache)
+        return program if failure is None else None
 
     @staticmethod
     def find_program(name: str) -> str | None:

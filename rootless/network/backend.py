@@ -115,6 +115,9 @@ class Host(Protocol):
     def pasta(self) -> str | None: ...
 
     @property
+    def pasta_publishes(self) -> bool: ...
+
+    @property
     def slirp4netns(self) -> str | None: ...
 
 
@@ -135,7 +138,7 @@ def _pasta(host: Host) -> Backend:
 
     if host.pasta is None:
         raise HostLacks("pasta does not work here", hint="rootless doctor says why")
-    return Pasta(host.pasta)
+    return Pasta(host.pasta, publishes=host.pasta_publishes)
 
 
 def _slirp4netns(host: Host) -> Backend:

@@ -27,7 +27,7 @@ MAY_IMPORT = {
     "kernel": set(),
     "files": {"errors", "kernel"},
     "paths": {"errors"},
-    "host": {"errors", "files", "kernel", "paths", "userns"},
+    "host": {"errors", "files", "kernel", "paths", "userns", "network"},
     "dockerfile": FOUNDATION,
     "image": FOUNDATION,
     "userns": FOUNDATION,

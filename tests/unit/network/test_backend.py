@@ -10,6 +10,7 @@ from rootless.network.ports import PortMapping
 class Facts(NamedTuple):
     pasta: str | None = None
     slirp4netns: str | None = None
+    pasta_publishes: bool = True
 
 
 def test_the_first_helper_that_works_is_the_default():
