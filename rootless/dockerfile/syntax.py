@@ -187,7 +187,7 @@ class _Reader:
             origin,
             f"unterminated heredoc {heredoc.name}",
             word="<<",
-            hint=f"end it with a line that is just {heredoc.name}",
+            hint=f"end it with a line that is just {heredoc.name}, or quote a << that is none",
         )
 
 
