@@ -13,8 +13,15 @@ if TYPE_CHECKING:
 PANELS: dict[str, dict[str, str]] = {
     "Containers": {
         "run": "run",
-        "create": "run",
+        "exec": "run",
         "ps": "containers",
+        "attach": "containers",
+        "start": "run",
+        "stop": "containers",
+        "restart": "containers",
+        "kill": "containers",
+        "wait": "containers",
+        "create": "run",
         "rm": "containers",
     },
     "Run": {},

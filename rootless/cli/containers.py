@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from rootless.cli import output
+from rootless.cli.each import each, say_nothing
 from rootless.engine import Engine
+from rootless.engine.selection import select
 
 
 def ps(
@@ -49,22 +51,118 @@ def rm(
     depend: bool = False,
     ignore: bool = False,
     time: float | None = None,
-) -> None:
+) -> int:
     """Remove containers."""
     from rootless.engine.container_requests import RemoveRequest
     from rootless.engine.containers import remove_containers
 
-    request = RemoveRequest(
-        containers=containers,
+    request = RemoveRequest(force=force, depend=depend, time=time, volumes=volumes)
+    engine = Engine.open()
+    names = select(
+        engine,
+        containers,
         all=all,
         latest=latest,
-        filter=filter,
-        cidfile=cidfile,
-        force=force,
-        depend=depend,
-        ignore=ignore,
-        time=time,
-        volumes=volumes,
+        filters=filter,
+        cidfiles=cidfile,
+        ignore=ignore or force,
     )
-    for name in remove_containers(Engine.open(), request):
-        output.write(name)
+    return each(names, lambda name: remove_containers(engine, request._replace(containers=(name,))))
+
+
+def stop(
+    containers: tuple[str, ...] = (),
+    *,
+    time: float | None = None,
+    signal: str | None = None,
+    all: bool = False,
+    latest: bool = False,
+    filter: tuple[str, ...] = (),
+    cidfile: tuple[str, ...] = (),
+    ignore: bool = False,
+) -> int:
+    """Ask containers to end, and end them after a while."""
+    from rootless.engine import lifecycle
+    from rootless.engine.container_requests import StopRequest
+
+    request = StopRequest(time=time, signal=signal)
+    engine = Engine.open()
+    names = select(
+        engine, containers, all=all, latest=latest, filters=filter, cidfiles=cidfile, ignore=ignore
+    )
+    return each(names, lambda name: lifecycle.stop(engine, request._replace(containers=(name,))))
+
+
+def restart(
+    containers: tuple[str, ...] = (),
+    *,
+    time: float | None = None,
+    signal: str | None = None,
+    running: bool = False,
+    all: bool = False,
+    latest: bool = False,
+    filter: tuple[str, ...] = (),
+    cidfile: tuple[str, ...] = (),
+) -> int:
+    """Stop and start containers."""
+    from rootless.engine import lifecycle
+    from rootless.engine.container_requests import StopRequest
+
+    request = StopRequest(time=time, signal=signal)
+    engine = Engine.open()
+    filters = (*filter, "status=running") if running else filter
+    names = select(engine, containers, all=all, latest=latest, filters=filters, cidfiles=cidfile)
+    return each(names, lambda name: lifecycle.restart(engine, request._replace(containers=(name,))))
+
+
+def kill(
+    containers: tuple[str, ...] = (),
+    *,
+    signal: str = "KILL",
+    all: bool = False,
+    latest: bool = False,
+    cidfile: tuple[str, ...] = (),
+) -> int:
+    """Send a signal to containers."""
+    from rootless.engine import lifecycle
+    from rootless.engine.container_requests import KillRequest
+
+    request = KillRequest(signal=signal)
+    engine = Engine.open()
+    filters = ("status=running",) if all else ()
+    names = select(engine, containers, latest=latest, filters=filters, cidfiles=cidfile)
+    return each(names, lambda name: lifecycle.kill(engine, request._replace(containers=(name,))))
+
+
+def wait(containers: tuple[str, ...] = (), *, latest: bool = False, ignore: bool = False) -> int:
+    """Wait for containers to end, and print their exit codes."""
+    from rootless.engine import lifecycle
+    from rootless.engine.container_requests import WaitRequest
+
+    engine = Engine.open()
+
+    def wait_for(name: str) -> None:
+        for code in lifecycle.wait(engine, WaitRequest(containers=(name,))):
+            output.write(str(code))
+
+    return each(
+        select(engine, containers, latest=latest, ignore=ignore), wait_for, show=say_nothing
+    )
+
+
+def attach(
+    container: str | None = None,
+    *,
+    no_stdin: bool = False,
+    detach_keys: str | None = None,
+    sig_proxy: bool = True,
+    latest: bool = False,
+) -> int:
+    """Connect to the terminal or streams of a running container."""
+    from rootless.engine import lifecycle
+
+    engine = Engine.open()
+    names = select(engine, (container,) if container else (), latest=latest)
+    return lifecycle.attach(
+        engine, names[0], no_stdin=no_stdin, detach_keys=detach_keys, sig_proxy=sig_proxy
+    )

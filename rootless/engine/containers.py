@@ -10,6 +10,8 @@ from rootless.errors import Conflict
 from rootless.runtime import container as store
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from rootless.engine import Engine
     from rootless.engine.container_requests import ListRequest, RemoveRequest
     from rootless.runtime.container import Container
@@ -25,11 +27,19 @@ class Listed(NamedTuple):
 
 def list_containers(engine: Engine, request: ListRequest) -> list[Listed]:
     """The containers that the request selects, newest first."""
+    found: Iterable[Container] = store.all_containers(engine.paths)
+    if request.filter:
+        from rootless.engine.selection import matching
+
+        found = matching(engine, found, request.filter)
+    # Asking for a status asks for those that do not run, too.
+    by_status = any(each.startswith(("status=", "exited=")) for each in request.filter)
+    whatever = request.all or request.last or request.latest or by_status
     listed = []
-    for container in store.all_containers(engine.paths):
+    for container in found:
         state = container.state()
         status = _status(container, state)
-        if request.all or request.last or request.latest or status in ("running", "paused"):
+        if whatever or status in ("running", "paused"):
             listed.append(Listed(container, status, state))
     last = 1 if request.latest else request.last
     return listed[:last] if last else listed

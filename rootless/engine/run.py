@@ -34,6 +34,17 @@ def run(engine: Engine, request: RunRequest, report: Report = events.ignore) -> 
             return foreground(engine, prepared, interactive=request.interactive)
         finally:
             _remove(engine, prepared)
+    return _monitored(engine, prepared, request)
+
+
+def run_detached(engine: Engine, request: RunRequest, report: Report = events.ignore) -> str:
+    """Create the container and let it run on its own; its id."""
+    prepared = create(engine, request, report)
+    _monitored(engine, prepared, request._replace(detach=True))
+    return prepared.container.id
+
+
+def _monitored(engine: Engine, prepared: Prepared, request: RunRequest) -> int:
     from rootless.engine import lifecycle
 
     try:

@@ -49,3 +49,57 @@ RM = Command(
     ),
     (_CONTAINERS,),
 )
+
+_CHOOSING = (_ALL, _LATEST, _FILTER, _CIDFILES)
+
+STOP = Command(
+    "stop",
+    "Ask containers to end, and end them after a while",
+    plain(
+        Option("time", "SECONDS", "How long to wait before that", seconds, short="t", aliases=("timeout",)),
+        Option("signal", "SIGNAL", "Instead of the container's stop signal", short="s"),
+        *_CHOOSING,
+        _IGNORE,
+    ),
+    (_CONTAINERS,),
+)  # fmt: skip
+
+RESTART = Command(
+    "restart",
+    "Stop and start containers",
+    plain(
+        Option("time", "SECONDS", "How long to wait for the end", seconds, short="t", aliases=("timeout",)),
+        Option("signal", "SIGNAL", "Instead of the container's stop signal", short="s"),
+        Option("running", "", "Only those that run"),
+        *_CHOOSING,
+    ),
+    (_CONTAINERS,),
+)  # fmt: skip
+
+KILL = Command(
+    "kill",
+    "Send a signal to containers",
+    plain(
+        Option("signal", "SIGNAL", "Which one", short="s", default="KILL"), _ALL, _LATEST, _CIDFILES
+    ),
+    (_CONTAINERS,),
+)
+
+WAIT = Command(
+    "wait",
+    "Wait for containers to end, and print their exit codes",
+    plain(_LATEST, _IGNORE),
+    (_CONTAINERS,),
+)
+
+ATTACH = Command(
+    "attach",
+    "Connect to the terminal or streams of a running container",
+    plain(
+        Option("no-stdin", "", "Not to its input"),
+        Option("detach-keys", "KEYS", "What ends the connection", default="ctrl-p,ctrl-q"),
+        Option("sig-proxy", "", "Pass signals on", default="true"),
+        _LATEST,
+    ),
+    (Argument("container", "CONTAINER", required=False, complete="container"),),
+)

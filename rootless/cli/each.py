@@ -1,0 +1,37 @@
+"""The same for each of several names: one failure does not keep the others from being done."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from rootless.cli import output
+from rootless.errors import RootlessError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+
+def each(
+    names: Iterable[str],
+    act: Callable[[str], object],
+    *,
+    show: Callable[[str], None] = output.write,
+) -> int:
+    """Act on each name, show those that went well and complain of those that did not.
+
+    The exit code is that of the last failure, or 0.
+    """
+    code = 0
+    for name in names:
+        try:
+            act(name)
+        except RootlessError as error:
+            output.complain(error.message, error.hint)
+            code = error.exit_code
+        else:
+            show(name)
+    return code
+
+
+def say_nothing(name: str) -> None:
+    """For commands that print no names."""
