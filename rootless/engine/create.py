@@ -9,7 +9,7 @@ from rootless import events, files
 from rootless.engine import options as merge
 from rootless.engine.identity import user_of
 from rootless.engine.names import random_name
-from rootless.engine.surroundings import kernel_facts, seccomp_filter
+from rootless.engine.surroundings import kernel_facts, profile_of, seccomp_filter
 from rootless.errors import Conflict, InvalidRequest, NotFound, StoreFailed, Unsupported
 from rootless.network import names
 from rootless.network.backend import NO_NETWORK, NetworkRequest, pick_backend, split_mode
@@ -20,6 +20,7 @@ from rootless.runtime.container import Container
 from rootless.runtime.generate import generate
 from rootless.runtime.options import Mount
 from rootless.runtime.plan import LaunchPlan, plan_launch
+from rootless.runtime.seccomp_cache import read_profile
 
 if TYPE_CHECKING:
     from rootless.engine import Engine
@@ -116,6 +117,8 @@ class _Draft:
             ),
             namespaces=() if backend.new_namespace else (("network", "host"),),
         )
+        if any(getattr(request, field) for field in merge.CONFINING):
+            options = self.confined(options)
         spec = generate(options, engine.id_map, rootfs_path=f"{self.bundle}/rootfs")
         record = self.record(options, backend.name)
         record["launch"] = {
@@ -128,7 +131,20 @@ class _Draft:
         store.write_spec(self.scratch, spec)
         store.write_record(self.scratch, record)
         container = Container(engine.paths, record)
-        return Prepared(container, plan_of(engine, record, spec), backend, network)
+        return Prepared(
+            container, plan_of(engine, record, spec, bundle=self.scratch), backend, network
+        )
+
+    def confined(self, options: ContainerOptions) -> ContainerOptions:
+        """With what loosens or tightens it; a profile is copied, so that it cannot change later."""
+        from rootless.engine.confinement import confine
+
+        options = confine(options, self.request)
+        if options.seccomp in ("default", "unconfined"):
+            return options
+        content = read_profile(options.seccomp)
+        files.write_atomic(f"{self.scratch}/seccomp.json", content, durable=False)
+        return options._replace(seccomp="seccomp.json")
 
     def record(self, options: ContainerOptions, backend: str) -> Record:
         """Our record, all but how it is launched."""
@@ -206,8 +222,11 @@ class _Draft:
         )
 
 
-def plan_of(engine: Engine, record: Record, spec: Spec) -> LaunchPlan:
-    """The launch of a container; planning is pure, so it is made anew from the bundle each time."""
+def plan_of(engine: Engine, record: Record, spec: Spec, *, bundle: str) -> LaunchPlan:
+    """The launch of a container; planning is pure, so it is made anew from the bundle each time.
+
+    ``bundle`` is where its files are now.
+    """
     launch = record["launch"]
     rootfs = Rootfs(**launch["rootfs"])
     # JSON knows no tuples.
@@ -220,7 +239,7 @@ def plan_of(engine: Engine, record: Record, spec: Spec) -> LaunchPlan:
         kernel_facts(engine.host),
         filter=seccomp_filter(
             engine,
-            profile=launch["seccomp"],
+            profile=profile_of(record, bundle),
             capabilities=tuple(process["capabilities"]["bounding"]),
             terminal=process["terminal"],
         ),

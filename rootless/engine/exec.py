@@ -6,7 +6,12 @@ import os
 import signal
 from typing import TYPE_CHECKING
 
-from rootless.engine.surroundings import interpreter_is_ours, kernel_facts, seccomp_filter
+from rootless.engine.surroundings import (
+    interpreter_is_ours,
+    kernel_facts,
+    profile_of,
+    seccomp_filter,
+)
 from rootless.errors import Conflict
 from rootless.kernel import mount
 from rootless.runtime import container as store
@@ -56,13 +61,14 @@ def plan_of(engine: Engine, container: Container, request: ExecRequest) -> Launc
         if request.privileged
         else seccomp_filter(
             engine,
-            profile=container.record["launch"]["seccomp"],
+            profile=profile_of(container.record, container.bundle),
             capabilities=tuple(process["capabilities"]["bounding"]),
             terminal=request.tty,
         ),
         # A domain of its own would keep it from looking at the container's other processes, so it
         # gets one only where the interpreter could be overwritten through /proc (CVE-2019-5736).
-        landlock=container.record["launch"]["landlock"] and interpreter_is_ours(),
+        landlock=container.record["launch"]["landlock"],
+        landlock_by_default=interpreter_is_ours() and not request.privileged,
         preserve_fds=request.preserve_fds,
     )
 

@@ -9,29 +9,15 @@ from typing import TYPE_CHECKING
 
 from rootless.engine.requests import RunRequest
 from rootless.errors import InvalidRequest, Unsupported
-from rootless.runtime.options import ContainerOptions, Mount
+from rootless.runtime.options import CAPABILITIES, ContainerOptions, Mount
 
 if TYPE_CHECKING:
     from rootless.image.documents import ContainerConfig
     from rootless.runtime.users import User
 
 PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
-# The default set is podman's: docker's without MKNOD, NET_RAW and AUDIT_WRITE.
-CAPABILITIES = (
-    "CAP_CHOWN",
-    "CAP_DAC_OVERRIDE",
-    "CAP_FOWNER",
-    "CAP_FSETID",
-    "CAP_KILL",
-    "CAP_NET_BIND_SERVICE",
-    "CAP_SETFCAP",
-    "CAP_SETGID",
-    "CAP_SETPCAP",
-    "CAP_SETUID",
-    "CAP_SYS_CHROOT",
-)
-
 # Flags that the engine acts on, here or elsewhere.  Any other that was given is refused by name.
+CONFINING = ("privileged", "cap_add", "cap_drop", "security_opt", "sysctl", "ulimit", "device")
 _HANDLED = frozenset(
     [
         "image",
@@ -86,6 +72,13 @@ _HANDLED = frozenset(
         "preserve_fds",
         "oom_score_adj",
         "publish",
+        "privileged",
+        "cap_add",
+        "cap_drop",
+        "security_opt",
+        "sysctl",
+        "ulimit",
+        "device",
     ]
 )
 

@@ -73,7 +73,7 @@ def prepare(engine: Engine, container: store.Container) -> Prepared:
     request = NetworkRequest(mode, tuple(PortMapping(*each) for each in ports), tuple(options))
     return Prepared(
         container,
-        plan_of(engine, container.record, container.spec()),
+        plan_of(engine, container.record, container.spec(), bundle=container.bundle),
         pick_backend(mode, engine.host),
         request,
     )

@@ -12,6 +12,7 @@ from rootless.runtime.seccomp_cache import load_or_compile
 if TYPE_CHECKING:
     from rootless.engine import Engine
     from rootless.host import HostFacts
+    from rootless.runtime.container import Record
 
 
 def kernel_facts(host: HostFacts) -> Kernel:
@@ -23,6 +24,12 @@ def kernel_facts(host: HostFacts) -> Kernel:
         cgroup2=host.cgroup2_mount,
         fuse_program=host.fuse_overlayfs or "fuse-overlayfs",
     )
+
+
+def profile_of(record: Record, bundle: str) -> str:
+    """The seccomp profile that a container was made with; a file's content was copied to its bundle."""
+    profile: str = record["launch"]["seccomp"]
+    return profile if profile in ("default", "unconfined") else f"{bundle}/{profile}"
 
 
 def seccomp_filter(

@@ -128,7 +128,8 @@ def _mounts(options: ContainerOptions, id_map: IdMap, own: set[str]) -> list[Mou
     if "ipc" in own:
         mounts.append(_mount("/dev/mqueue", "mqueue", "mqueue", "nosuid", "noexec", "nodev"))
     if "network" in own:
-        mounts.append(_mount("/sys", "sysfs", "sysfs", "nosuid", "noexec", "nodev", "ro"))
+        access = "rw" if options.sys_writable else "ro"
+        mounts.append(_mount("/sys", "sysfs", "sysfs", "nosuid", "noexec", "nodev", access))
     else:  # sysfs belongs to a network namespace; the host's can only be shown, not mounted anew
         mounts.append(_mount("/sys", "bind", "/sys", "rbind", "nosuid", "noexec", "nodev", "rro"))
     access = "rw" if options.cgroup_writable else "ro"
@@ -136,7 +137,8 @@ def _mounts(options: ContainerOptions, id_map: IdMap, own: set[str]) -> list[Mou
     replaced = {each.target for each in options.mounts}
     mounts = [each for each in mounts if each["destination"] not in replaced]
     # A parent must be there before what is mounted inside it.
-    return mounts + [_from_option(each) for each in sorted(options.mounts, key=_depth)]
+    given = sorted((*options.mounts, *options.devices), key=_depth)
+    return mounts + [_from_option(each) for each in given]
 
 
 def _depth(mount: OptionMount) -> int:

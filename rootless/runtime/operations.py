@@ -348,7 +348,8 @@ class WriteSysctl(NamedTuple):
     value: str
 
     def apply(self, root: Root) -> None:
-        path = f"/proc/sys/{self.name.replace('.', '/')}"
+        # sysctl(8)'s form: a slash in a name is a dot of the file's (net.ipv4.conf.eth0/100.forwarding).
+        path = "/proc/sys/" + self.name.translate({0x2E: "/", 0x2F: "."})
         fd = mount.open_in_root(root.fd, path, os.O_WRONLY, resolve=NO_LINKS)
         # A write that lands in another file system is an attack (CVE-2025-52881).
         if mount.filesystem_type(fd) != _PROC_SUPER_MAGIC:

@@ -27,12 +27,28 @@ class Rlimit(NamedTuple):
     hard: int
 
 
+# podman's default set: docker's without MKNOD, NET_RAW and AUDIT_WRITE.
+CAPABILITIES = (
+    "CAP_CHOWN",
+    "CAP_DAC_OVERRIDE",
+    "CAP_FOWNER",
+    "CAP_FSETID",
+    "CAP_KILL",
+    "CAP_SETGID",
+    "CAP_SETUID",
+    "CAP_SETPCAP",
+    "CAP_NET_BIND_SERVICE",
+    "CAP_SYS_CHROOT",
+    "CAP_SETFCAP",
+)
+
+
 class ContainerOptions(NamedTuple):
     """What to run and in which surroundings; ids are those inside the user namespace.
 
     ``namespaces`` overrides the kind's default: ``("network", "host")`` shares the host's,
     ``("pid", "/proc/1/ns/pid")`` joins one.  ``seccomp`` is ``default``, ``unconfined`` or the path of
-    a profile.  ``masked_paths`` and ``read_only_paths`` of None mean the defaults.
+    a profile, ``landlock`` is ``off``, ``execute``, ``full`` or, where nobody chose, empty.  ``masked_paths`` and ``read_only_paths`` of None mean the defaults.
     """
 
     args: tuple[str, ...]
@@ -52,7 +68,7 @@ class ContainerOptions(NamedTuple):
     capabilities: tuple[str, ...] = ()
     no_new_privileges: bool = True
     seccomp: str = "default"
-    landlock: bool = True
+    landlock: str = ""
     masked_paths: tuple[str, ...] | None = None
     read_only_paths: tuple[str, ...] | None = None
     sysctls: tuple[tuple[str, str], ...] = ()
@@ -62,4 +78,5 @@ class ContainerOptions(NamedTuple):
     annotations: tuple[tuple[str, str], ...] = ()
     preserve_fds: int = 0
     cgroup_writable: bool = False
+    sys_writable: bool = False
     proc_options: tuple[str, ...] = ()

@@ -8,24 +8,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 
 from rootless.errors import InvalidRequest, Unsupported
+from rootless.runtime.options import CAPABILITIES
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-# podman's default: docker's without MKNOD, NET_RAW and AUDIT_WRITE.
-CAPABILITIES = (
-    "CAP_CHOWN",
-    "CAP_DAC_OVERRIDE",
-    "CAP_FOWNER",
-    "CAP_FSETID",
-    "CAP_KILL",
-    "CAP_SETGID",
-    "CAP_SETUID",
-    "CAP_SETPCAP",
-    "CAP_NET_BIND_SERVICE",
-    "CAP_SYS_CHROOT",
-    "CAP_SETFCAP",
-)
 LANDLOCK = ("off", "execute", "full")
 
 

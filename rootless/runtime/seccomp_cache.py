@@ -41,7 +41,7 @@ def load_or_compile(
     ``capabilities`` are the bounding set, ``kernel`` and ``architecture`` those of uname(2).
     Raises InvalidRequest for a profile that cannot be read or understood.
     """
-    text = _read(profile or f"{_HERE}/seccomp_default.json")
+    text = read_profile(profile or f"{_HERE}/seccomp_default.json")
     names = sorted(capabilities)
     facts = f"{REVISION}\0{architecture}\0{kernel}\0{terminal}\0{' '.join(names)}\0".encode()
     key = blake2b(facts + text, digest_size=_DIGEST_SIZE)
@@ -71,7 +71,8 @@ def load_or_compile(
     return program
 
 
-def _read(path: str) -> bytes:
+def read_profile(path: str) -> bytes:
+    """The text of a profile.  Raises InvalidRequest when it cannot be read or is too large."""
     try:
         with open(path, "rb") as file:
             text = file.read(_MAX_PROFILE_BYTES + 1)
