@@ -315,10 +315,13 @@ def _read_text(path: str) -> str:
 
 def bind_mount(request: MountRequest) -> Mount:
     """One of ``-v``, ``--mount``, ``--tmpfs`` as a mount.  Raises NotFound for a missing source."""
+    from rootless.runtime.parameters import check_target
+
     if request.type not in ("bind", "tmpfs"):
         raise Unsupported(f"mounts of type {request.type} are not supported")
+    target = check_target(request.target, request.source)
     if request.type == "tmpfs":
-        return Mount("tmpfs", "tmpfs", request.target, ("nosuid", "nodev", *request.options))
+        return Mount("tmpfs", "tmpfs", target, ("nosuid", "nodev", *request.options))
     options = tuple(each for each in request.options if each not in ("nocreate", "z", "Z"))
     if not os.path.exists(request.source):
         if "nocreate" in request.options:
@@ -329,4 +332,4 @@ def bind_mount(request: MountRequest) -> Mount:
             raise InvalidRequest(
                 f"cannot make the directory {request.source}: {error.strerror}"
             ) from None
-    return Mount("bind", request.source, request.target, options)
+    return Mount("bind", request.source, target, options)

@@ -24,11 +24,13 @@ from rootless.kernel.mount import (
     RESOLVE_NO_MAGICLINKS,
     RESOLVE_NO_SYMLINKS,
 )
+from rootless.runtime.copy_up import copy_tree
 
 PLAIN = RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS
 NO_LINKS = PLAIN | RESOLVE_NO_SYMLINKS
 _NULL_DEVICE = os.makedev(1, 3)
 _PROC_SUPER_MAGIC = 0x9FA0
+_SYSFS_MAGIC = 0x62656572
 
 
 class Root:
@@ -144,7 +146,7 @@ class MountNew(NamedTuple):
     resolve: int = PLAIN
 
     def apply(self, root: Root) -> None:
-        fd = open_target(root.fd, self.target, is_directory=True, resolve=self.resolve)
+        fd = open_mount_point(root.fd, self.target, is_directory=True, resolve=self.resolve)
         mount.mount(self.kind, f"/proc/self/fd/{fd}", self.kind, self.flags, self.options)
         os.close(fd)
 
@@ -160,7 +162,7 @@ class CopyUpTmpfs(NamedTuple):
     options: str = ""
 
     def apply(self, root: Root) -> None:
-        below = open_target(root.fd, self.target, is_directory=True)
+        below = open_mount_point(root.fd, self.target, is_directory=True)
         source = os.open(f"/proc/self/fd/{below}", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         mount.mount(
             "tmpfs", f"/proc/self/fd/{below}", "tmpfs", self.flags & ~MS_RDONLY, self.options
@@ -169,7 +171,7 @@ class CopyUpTmpfs(NamedTuple):
         above = mount.open_in_root(
             root.fd, self.target, os.O_RDONLY | os.O_DIRECTORY, resolve=PLAIN
         )
-        _copy_tree(source, above)
+        copy_tree(source, above)
         if self.flags & MS_RDONLY:
             mount.set_attributes(above, mount.MOUNT_ATTR_RDONLY)
         os.close(source)
@@ -196,7 +198,7 @@ class BindMount(NamedTuple):
 
     def apply(self, root: Root) -> None:
         is_directory = S_ISDIR(os.stat(self.source).st_mode)
-        fd = open_target(root.fd, self.target, is_directory=is_directory, resolve=self.resolve)
+        fd = open_mount_point(root.fd, self.target, is_directory=is_directory, resolve=self.resolve)
         tree = mount.clone_tree(self.source, recursive=self.recursive)
         _attach(tree, fd, self.attributes, recursive=self.recursive_attributes)
         if self.propagation != MS_PRIVATE | MS_REC:
@@ -389,6 +391,17 @@ class PivotRoot(NamedTuple):
         return "pivot into the new root and detach the old one"
 
 
+def open_mount_point(root: int, path: str, *, is_directory: bool, resolve: int = PLAIN) -> int:
+    """``open_target`` for something that will be covered by a mount.
+
+    A link of the image must not lead a volume over the kernel's own files (CVE-2019-16884): ELOOP.
+    """
+    fd = open_target(root, path, is_directory=is_directory, resolve=resolve)
+    if resolve == PLAIN and mount.filesystem_type(fd) in (_PROC_SUPER_MAGIC, _SYSFS_MAGIC):
+        raise OSError(errno.ELOOP, "leads to the kernel's own files", path)
+    return fd
+
+
 def open_target(
     root: int, path: str, *, is_directory: bool, resolve: int = PLAIN, mode: int = 0o755
 ) -> int:
@@ -424,52 +437,6 @@ def _attach(tree: int, target: int, attributes: int, *, recursive: bool) -> None
         mount.set_attributes(tree, attributes, recursive=recursive)
     mount.move_to(tree, target)
     os.close(target)
-
-
-def _copy_tree(source: int, target: int) -> None:
-    """Copy what is in one directory to another, by descriptors: files, links, modes, owners."""
-    with os.scandir(source) as entries:
-        names = [entry.name for entry in entries]
-    for name in names:
-        status = os.stat(name, dir_fd=source, follow_symlinks=False)
-        if S_ISDIR(status.st_mode):
-            os.mkdir(name, 0o700, dir_fd=target)
-            flags = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
-            below = os.open(name, flags, dir_fd=source)
-            above = os.open(name, flags, dir_fd=target)
-            _copy_tree(below, above)
-            os.close(below)
-            os.close(above)
-        elif status.st_mode & 0o170000 == 0o120000:
-            os.symlink(os.readlink(name, dir_fd=source), name, dir_fd=target)
-        elif status.st_mode & 0o170000 == 0o100000:
-            _copy_file(source, target, name)
-        else:
-            continue
-        _copy_owner(target, name, status)
-    _copy_own_mode(source, target)
-
-
-def _copy_file(source: int, target: int, name: str) -> None:
-    reader = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=source)
-    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
-    writer = os.open(name, flags, 0o600, dir_fd=target)
-    while os.sendfile(writer, reader, None, 1 << 24):
-        pass
-    os.close(reader)
-    os.close(writer)
-
-
-def _copy_owner(target: int, name: str, status: os.stat_result) -> None:
-    os.chown(name, status.st_uid, status.st_gid, dir_fd=target, follow_symlinks=False)
-    if status.st_mode & 0o170000 != 0o120000:
-        os.chmod(name, status.st_mode & 0o7777, dir_fd=target)
-
-
-def _copy_own_mode(source: int, target: int) -> None:
-    status = os.fstat(source)
-    os.fchown(target, status.st_uid, status.st_gid)
-    os.fchmod(target, status.st_mode & 0o7777)
 
 
 _FLAG_WORDS = ((MS_RDONLY, "ro"), (MS_NOSUID, "nosuid"), (MS_NODEV, "nodev"), (MS_NOEXEC, "noexec"))

@@ -226,7 +226,8 @@ def fuse_arguments(rootfs: Rootfs, program: str) -> tuple[str, ...]:
 
 def _mount(each: Mount, kernel: Kernel) -> list[Operation]:
     target, kind, options = each["destination"], each["type"], each.get("options", [])
-    resolve = op.NO_LINKS if target.startswith(_KERNEL_DIRECTORIES) else op.PLAIN
+    of_kernel = any(f"{target}/".startswith(f"{each}/") for each in _KERNEL_DIRECTORIES)
+    resolve = op.NO_LINKS if of_kernel else op.PLAIN
     if kind == "bind":
         return [_bind(each["source"], target, options, resolve)]
     if kind == "proc" and not kernel.new_proc:
