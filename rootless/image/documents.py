@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn, NotRequired, TypedDict, cast
 
-from rootless.errors import ImageRefused
+from rootless.errors import ImageRefused, Unsupported
 from rootless.image.digest import ChainID, DiffID, Digest, parse_digest
 
 if TYPE_CHECKING:
@@ -166,6 +166,20 @@ class Image(NamedTuple):
     def container_config(self) -> ContainerConfig:
         """How a container of the image runs, empty where the image says nothing."""
         return self.config.get("config", {})
+
+
+def layer_compression(layer: Descriptor, *, name: str) -> str:
+    """How a layer is compressed: ``gzip``, ``zstd`` or ``none``.
+
+    Raises Unsupported, by its name, for what is not a layer that we unpack.
+    """
+    media_type = layer["mediaType"]
+    compression = _LAYER_COMPRESSION.get(media_type)
+    if compression is None:
+        foreign = "foreign" in media_type or "nondistributable" in media_type
+        reason = "which its registry does not distribute" if foreign else "which is not known"
+        raise Unsupported(f"{name} has a layer of type {media_type!r}, {reason}")
+    return compression
 
 
 def is_index(document: Manifest | ImageIndex) -> TypeGuard[ImageIndex]:
@@ -333,6 +347,16 @@ _HEALTH_TYPES = {
     "StartPeriod": int,
     "StartInterval": int,
     "Retries": int,
+}
+
+
+_LAYER_COMPRESSION = {
+    OCI_LAYER: "none",
+    f"{OCI_LAYER}+gzip": "gzip",
+    f"{OCI_LAYER}+zstd": "zstd",
+    DOCKER_LAYER: "none",
+    f"{DOCKER_LAYER}.gzip": "gzip",
+    f"{DOCKER_LAYER}.zstd": "zstd",
 }
 
 

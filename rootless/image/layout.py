@@ -7,12 +7,20 @@ hashes nothing; it may be deleted at any time.
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from rootless import files
-from rootless.errors import ImageRefused, InvalidRequest, NotFound, RootlessError, StoreFailed
+from rootless.errors import (
+    ImageRefused,
+    InvalidRequest,
+    NotFound,
+    RootlessError,
+    StoreFailed,
+    Unsupported,
+)
 from rootless.image.digest import (
     Digest,
     chain_ids,
@@ -242,8 +250,7 @@ class Layout:
         if isinstance(content, str):
             if digest is None:
                 raise ValueError("a file needs its digest")
-            target = self._place_for(digest)
-            os.rename(content, target)
+            self._move(content, self._place_for(digest))
             return digest
         actual = digest_of(content, digest.partition(":")[0] if digest else "sha256")
         if digest is not None and actual != digest:
@@ -251,6 +258,21 @@ class Layout:
         if not os.path.exists(self._blob_path(actual)):
             files.write_atomic(self._place_for(actual), content)
         return actual
+
+    @staticmethod
+    def _move(source: str, target: str) -> None:
+        """Move a file to its place; one from another file system (the cache's) is copied first."""
+        try:
+            os.rename(source, target)
+        except OSError as error:
+            if error.errno != errno.EXDEV:
+                raise
+            import shutil
+
+            temporary = f"{target}.{files.random_name()}.tmp"
+            shutil.copyfile(source, temporary)
+            os.rename(temporary, target)
+            os.unlink(source)
 
     def _place_for(self, digest: str) -> str:
         self.create()
@@ -358,19 +380,28 @@ class Layout:
 
 
 def read_image(
-    descriptor: Descriptor, manifest: Manifest, read: Callable[[Descriptor], bytes]
+    descriptor: Descriptor,
+    manifest: Manifest,
+    read: Callable[[Descriptor], bytes],
+    *,
+    name: str = "",
 ) -> Image:
     """Put an image together from its manifest; ``read`` gets the config, checked against its digest.
 
     Raises Unsupported for what is stored like an image and is none.
     """
-    from rootless.errors import Unsupported
-
-    name = f"manifest {descriptor['digest']}"
+    name = name or f"manifest {descriptor['digest']}"
     kind = manifest.get("artifactType") or manifest["config"]["mediaType"]
     if manifest["config"]["mediaType"] not in CONFIGS:
         raise Unsupported(f"{name} is an artifact of type {kind}, not an image")
-    config = parse_config(read(manifest["config"]), name=f"config of {name}")
+    content = read(manifest["config"])
+    check_bytes(
+        content,
+        digest=manifest["config"]["digest"],
+        size_bytes=manifest["config"]["size"],
+        name=f"config of {name}",
+    )
+    config = parse_config(content, name=f"config of {name}")
     check_layers(manifest, config, name=name)
     return Image(
         reference="",

@@ -1,0 +1,327 @@
+"""Pull: from a name to a stored and unpacked image."""
+
+from __future__ import annotations
+
+import os
+from contextlib import ExitStack
+from typing import TYPE_CHECKING, NamedTuple
+
+from rootless import files
+from rootless.engine import registries
+from rootless.engine.registries import Access, clients, first_answer
+from rootless.errors import Conflict, ImageRefused, NotFound, StoreFailed, Unsupported
+from rootless.events import Notice, Transfer, ignore
+from rootless.image.digest import encoded
+from rootless.image.documents import is_index, layer_compression, parse_manifest
+from rootless.image.layout import read_image
+from rootless.image.platforms import (
+    choose_manifest,
+    matches,
+    parse_platform,
+    platform_of_machine,
+    platform_text,
+)
+from rootless.registry.part import StalePart
+from rootless.registry.transfer import Fetch, Job
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from rootless.engine import Engine
+    from rootless.events import Report
+    from rootless.image.digest import ChainID, Digest
+    from rootless.image.documents import Descriptor, Image, Platform
+    from rootless.image.reference import Reference
+    from rootless.registry.client import Client, Fetched
+    from rootless.storage.layers import Unpacker
+
+_INDEX_DEPTH = 3
+
+
+class PullRequest(NamedTuple):
+    """An image to download."""
+
+    reference: str
+    platform: str | None = None
+    all_tags: bool = False
+    access: Access = Access()
+    signature_policy: str | None = None
+
+
+class PullResult(NamedTuple):
+    """What was pulled: the image and what the registry calls it; ``is_new`` says that it was not here."""
+
+    image: Image
+    digest: Digest
+    is_new: bool
+
+
+class Remote(NamedTuple):
+    """An image as a registry describes it; nothing is stored yet.
+
+    ``top`` is what the name means, perhaps an index; ``manifest`` is the one for the platform.
+    """
+
+    reference: Reference
+    top: Fetched
+    manifest: Fetched
+    config: bytes
+    image: Image
+
+
+def pull(engine: Engine, request: PullRequest, report: Report = ignore) -> tuple[PullResult, ...]:
+    """Download an image, or with ``all_tags`` every tag of its repository.
+
+    Raises RegistryUnreachable, RegistryDenied, NotFound, ImageRefused or Unsupported; then nothing of the
+    image is stored but what a later pull can go on with.
+    """
+    candidates = registries.load(engine).candidates(request.reference)
+    if not request.all_tags:
+        return (_pull_one(engine, candidates, request, report),)
+    if candidates[0].digest or request.reference.rpartition(":")[2] == candidates[0].tag:
+        raise Conflict("--all-tags is for a name without tag and digest")
+    tagged = first_answer(
+        clients(engine, candidates, request.access, report=report),
+        lambda reference, client: [reference._replace(tag=tag) for tag in client.tags()],
+        name=request.reference,
+    )
+    return tuple(_pull_one(engine, (each,), request, report) for each in tagged)
+
+
+def remote_digest(engine: Engine, request: PullRequest, report: Report = ignore) -> Digest | None:
+    """What the registry has under the name now, without downloading it."""
+    candidates = registries.load(engine).candidates(request.reference)
+    return first_answer(
+        clients(engine, candidates, request.access, report=report),
+        lambda reference, client: client.manifest_digest(reference.target),
+        name=request.reference,
+    )
+
+
+def _pull_one(
+    engine: Engine, candidates: Sequence[Reference], request: PullRequest, report: Report
+) -> PullResult:
+    platform = parse_platform(request.platform) if request.platform else None
+
+    def ask(reference: Reference, client: Client) -> PullResult:
+        remote = _describe(client, reference, platform)
+        _check_platform(remote, platform, report)
+        return _store(engine, remote, client, report)
+
+    places = clients(engine, candidates, request.access, report=report)
+    return first_answer(places, ask, name=request.reference)
+
+
+def _describe(client: Client, reference: Reference, platform: Platform | None) -> Remote:
+    """Fetch and check the documents of an image."""
+    name = str(reference)
+    top = manifest = client.manifest(reference.target)
+    wanted = platform or platform_of_machine(os.uname().machine)
+    for _ in range(_INDEX_DEPTH):
+        if not is_index(manifest.document):
+            break
+        entry = choose_manifest(manifest.document, wanted, name=reference.familiar)
+        manifest = client.manifest(entry["digest"])
+        if manifest.descriptor["size"] != entry["size"]:
+            raise ImageRefused(
+                f"{name} has {manifest.descriptor['size']} bytes, not {entry['size']}"
+            )
+    document = parse_manifest(manifest.content, name=name)
+    for layer in document["layers"]:
+        layer_compression(layer, name=name)
+    config = client.small_blob(document["config"])
+    image = read_image(manifest.descriptor, document, lambda _: config, name=name)
+    return Remote(reference, top, manifest, config, image)
+
+
+def _check_platform(remote: Remote, platform: Platform | None, report: Report) -> None:
+    name, config = remote.reference.familiar, remote.image.config
+    wanted = platform or platform_of_machine(os.uname().machine)
+    if matches(config, wanted):
+        return
+    if platform is not None:
+        raise NotFound(f"{name} is for {platform_text(config)}, not {platform_text(platform)}")
+    report(Notice(f"{name} is for {platform_text(config)}, which this machine is not", "warning"))
+
+
+# -- storing ---------------------------------------------------------------------------------------
+
+
+def _store(engine: Engine, remote: Remote, client: Client, report: Report) -> PullResult:
+    """Bring the layers, then the documents, then the name: what is named is complete."""
+    image = remote.image
+    os.makedirs(engine.paths.downloads, mode=0o700, exist_ok=True)
+    with engine.use_store(), _turn(engine, remote, report):
+        is_new = not engine.layout.has_blob(remote.manifest.descriptor["digest"])
+        try:
+            _bring_layers(engine, image, client, report)
+        except StalePart:
+            # What an earlier pull had left was damaged, and is gone now.
+            _bring_layers(engine, image, client, report)
+        layout = engine.layout
+        layout.put_blob(remote.config, image.config_digest)
+        layout.put_blob(remote.manifest.content, remote.manifest.descriptor["digest"])
+        reference = remote.reference
+        if reference.digest:
+            reference = reference._replace(tag=None)
+        layout.tag(
+            reference,
+            remote.manifest.descriptor,
+            source_digest=remote.top.descriptor["digest"],
+        )
+    digest = remote.top.descriptor["digest"]
+    return PullResult(image._replace(reference=str(reference)), digest, is_new)
+
+
+def _turn(engine: Engine, remote: Remote, report: Report) -> ExitStack:
+    """Two processes that pull the same image take turns; the second then finds everything there."""
+    path = f"{engine.paths.downloads}/{encoded(remote.manifest.descriptor['digest'])}.lock"
+    stack = ExitStack()
+    try:
+        stack.enter_context(files.lock(path, wait=False))
+    except Conflict:
+        report(Notice(f"waiting for another process that pulls {remote.reference.familiar}"))
+        stack.enter_context(files.lock(path))
+    return stack
+
+
+def _bring_layers(engine: Engine, image: Image, client: Client, report: Report) -> None:
+    missing = [
+        layer for layer in image.manifest["layers"] if not engine.layout.has_blob(layer["digest"])
+    ]
+    packed = [chain_id for chain_id in image.chain if not engine.layers.has(chain_id)]
+    for layer in image.manifest["layers"]:
+        if layer not in missing:
+            report(Transfer(encoded(layer["digest"])[:12], "exists"))
+    if not missing and not packed:
+        return
+    with ExitStack() as stack:
+        unpacker = stack.enter_context(engine.layers.unpacker()) if packed else None
+        work = _Work(engine, image, unpacker=unpacker, packed=frozenset(packed))
+        work.bring(client, missing, report)
+
+
+class _Work:
+    """The layers of one image on their way from the registry into blobs and trees."""
+
+    def __init__(
+        self,
+        engine: Engine,
+        image: Image,
+        *,
+        unpacker: Unpacker | None,
+        packed: frozenset[ChainID],
+    ):
+        self.engine = engine
+        self.image = image
+        self.unpacker = unpacker
+        self.packed = packed
+
+    def bring(self, client: Client, missing: list[Descriptor], report: Report) -> None:
+        for index, layer in enumerate(self.image.manifest["layers"]):
+            if layer not in missing:
+                self.unpack_file(index, self.engine.layout.blob_path(layer["digest"]))
+        fetch = Fetch(client, self._jobs(missing), self.engine.paths.downloads)
+        try:
+            fetch.run(report)
+            finished = {part.descriptor["digest"]: part.path for part in fetch.parts}
+            self._unpack_repeated(finished)
+            self._wait(report)
+        except ImageRefused:
+            # Nothing of an image that lies is kept, not even what another pull could go on with.
+            for part in fetch.parts:
+                part.remove()
+            raise
+        self._keep(finished)
+
+    def _jobs(self, missing: list[Descriptor]) -> tuple[Job, ...]:
+        jobs: dict[Digest, Job] = {}
+        for index, layer in enumerate(self.image.manifest["layers"]):
+            digest = layer["digest"]
+            if layer in missing and digest not in jobs:
+                jobs[digest] = Job(
+                    layer,
+                    is_stored=lambda digest=digest: self.engine.layout.has_blob(digest),  # type: ignore[misc]
+                    unpack=self._unpacking(index),
+                    unpack_stored=self._unpacking_stored(index),
+                )
+        return tuple(jobs.values())
+
+    def _unpacking(self, index: int) -> Callable[[int], None] | None:
+        if self.image.chain[index] not in self.packed:
+            return None
+        return lambda fd: self._submit(index, fd)
+
+    def _unpacking_stored(self, index: int) -> Callable[[], None]:
+        digest = self.image.manifest["layers"][index]["digest"]
+        return lambda: self.unpack_file(index, self.engine.layout.blob_path(digest))
+
+    def _unpack_repeated(self, finished: dict[Digest, str]) -> None:
+        """A blob may be several layers of an image; it was fetched for the first of them."""
+        seen: set[Digest] = set()
+        for index, layer in enumerate(self.image.manifest["layers"]):
+            digest = layer["digest"]
+            if digest in seen and digest in finished:
+                self.unpack_file(index, finished[digest])
+            seen.add(digest)
+
+    def unpack_file(self, index: int, path: str) -> None:
+        """Unpack a layer that is complete at ``path``, unless it is unpacked."""
+        if self.image.chain[index] not in self.packed:
+            return
+        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            self._submit(index, fd)
+        finally:
+            os.close(fd)
+
+    def _submit(self, index: int, fd: int) -> None:
+        assert self.unpacker is not None
+        self.unpacker.submit(
+            fd,
+            compression=layer_compression(
+                self.image.manifest["layers"][index], name=self.image.reference
+            ),
+            chain_id=self.image.chain[index],
+            parent=self.image.chain[index - 1] if index else None,
+            diff_id=self.image.config["rootfs"]["diff_ids"][index],
+        )
+
+    def _wait(self, report: Report) -> None:
+        if self.unpacker is None:
+            return
+        for unpacked in self.unpacker.wait():
+            for notice in unpacked.notices:
+                report(Notice(notice, "warning"))
+        left = [each for each in self.packed if not self.engine.layers.has(each)]
+        if left:
+            raise StoreFailed(f"{len(left)} layers of the image were not unpacked")
+
+    def _keep(self, finished: dict[Digest, str]) -> None:
+        for digest, path in finished.items():
+            if not self.engine.layout.has_blob(digest):
+                self.engine.layout.put_blob(path, digest)
+
+
+def unpack_stored(engine: Engine, image: Image, report: Report = ignore) -> None:
+    """Unpack the layers of a stored image that are not unpacked.
+
+    Raises NotFound when a blob that is needed is not stored.
+    """
+    with engine.use_store():
+        packed = [chain_id for chain_id in image.chain if not engine.layers.has(chain_id)]
+        if not packed:
+            return
+        if len(image.chain) != len(image.manifest["layers"]):
+            raise Unsupported(f"{image.reference or image.image_id} is not an image of layers")
+        with engine.layers.unpacker() as unpacker:
+            work = _Work(engine, image, unpacker=unpacker, packed=frozenset(packed))
+            for index, layer in enumerate(image.manifest["layers"]):
+                if image.chain[index] in work.packed:
+                    if not engine.layout.has_blob(layer["digest"]):
+                        raise NotFound(
+                            f"layer {layer['digest']} of {image.reference or image.image_id} is not stored",
+                            hint=f"rootless pull {image.reference}",
+                        )
+                    work.unpack_file(index, engine.layout.blob_path(layer["digest"]))
+            work._wait(report)
