@@ -244,9 +244,11 @@ def _mount(each: Mount, kernel: Kernel) -> list[Operation]:
 def _cgroup(target: str, options: list[str], kernel: Kernel) -> list[Operation]:
     if kernel.cgroup2 != "/sys/fs/cgroup":
         # A hybrid host: its v1 hierarchies are not ours to show.
-        return [op.MountNew("tmpfs", target, mount.MS_RDONLY | 14, "size=0,nr_inodes=1")]
+        return [
+            op.MountNew("tmpfs", target, mount.MS_RDONLY | 14, "size=0,nr_inodes=1", op.NO_LINKS)
+        ]
     flags, _ = _flags(options)
-    return [op.MountNew("cgroup2", target, flags)]
+    return [op.MountNew("cgroup2", target, flags, resolve=op.NO_LINKS)]
 
 
 def _bind(source: str, target: str, options: list[str], resolve: int) -> Operation:
