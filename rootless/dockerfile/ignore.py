@@ -44,7 +44,7 @@ def read_ignore_file(text: str, *, name: str = ".dockerignore") -> tuple[str, ..
         if pattern:
             pattern = posixpath.normpath(pattern)
             # The context is the root: /a and a are the same.
-            pattern = pattern.lstrip("/") or "/"
+            pattern = pattern.lstrip("/").strip(SPACE) or "/"
         if pattern or exception:
             pattern = f"!{pattern}" if exception else pattern
             try:

@@ -216,7 +216,10 @@ def heredocs_of(statement: Statement, escape: str) -> tuple[Heredoc, ...]:
     except InvalidRequest:
         # Quotes that do not end are for the shell to refuse, and it has the better message.
         return ()
-    return tuple(heredoc for heredoc in map(parse_heredoc, words) if heredoc)
+    try:
+        return tuple(heredoc for heredoc in map(parse_heredoc, words) if heredoc)
+    except InvalidRequest as error:
+        raise invalid(statement.origin, error.message, word="<<") from None
 
 
 def _takes_heredocs(statement: Statement, escape: str) -> bool:
