@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from rootless.image.documents import Descriptor, Image, Platform
     from rootless.image.reference import Reference
     from rootless.registry.client import Client, Fetched
-    from rootless.storage.layers import Unpacker
+    from rootless.storage.unpacker import Unpacker
 
 _INDEX_DEPTH = 3
 

@@ -1,4 +1,7 @@
-"""Unpacked layers: which there are, unpacking more, and making one of what a container changed."""
+"""Unpacked layers: which there are, unpacking more, and making one of what a container changed.
+
+HOST SIDE.  What touches files of subordinate ids is done by a child in the user namespace.
+"""
 
 from __future__ import annotations
 
@@ -6,20 +9,23 @@ import os
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, NamedTuple
 
-from rootless.errors import Unsupported
+from rootless import files
+from rootless.errors import StoreFailed
+from rootless.image.digest import ChainID, DiffID, Digest
+from rootless.storage.layer_store import LayerStore
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from rootless.image.digest import ChainID, DiffID, Digest
     from rootless.paths import Paths
     from rootless.rootfs import Rootfs
     from rootless.storage.driver import LayerForm
+    from rootless.storage.unpacker import Unpacker
     from rootless.userns.idmap import IdMap
 
 
 class LayerTar(NamedTuple):
-    """A layer as a blob: what ``commit`` wrote to ``path``."""
+    """A layer as a blob: what ``commit`` wrote to ``path``.  ``entries`` is 0 when nothing changed."""
 
     diff_id: DiffID
     digest: Digest
@@ -27,14 +33,7 @@ class LayerTar(NamedTuple):
     media_type: str
     path: str
     chain_id: ChainID
-
-
-class Unpacked(NamedTuple):
-    """A layer that is in its place now; ``notices`` are sentences for the user."""
-
-    chain_id: ChainID
-    size_bytes: int
-    notices: tuple[str, ...] = ()
+    entries: int
 
 
 class Layers:
@@ -44,14 +43,15 @@ class Layers:
         self.form = form
         self._paths = paths
         self._id_map = id_map
+        self._store = LayerStore(paths, id_map, form)
 
-    def has(self, chain_id: ChainID) -> bool:
-        """Whether the layer is unpacked; then its parents are as well."""
-        return os.path.exists(self._paths.layer(self.form.name, chain_id))
+    def has(self, chain_id: str) -> bool:
+        """Whether the layer is unpacked and whole; then its parents are there as well."""
+        return self._store.has(chain_id)
 
-    def path(self, chain_id: ChainID) -> str:
+    def path(self, chain_id: str) -> str:
         """The directory with the layer's files."""
-        return f"{self._paths.layer(self.form.name, chain_id)}/diff"
+        return f"{self._store.directory(chain_id)}/diff"
 
     @contextmanager
     def unpacker(self) -> Iterator[Unpacker]:
@@ -59,7 +59,24 @@ class Layers:
 
         Leaving the block ends the work that is not done.
         """
-        yield Unpacker()
+        import socket
+
+        from rootless.storage.unpacker import Foreman, Unpacker
+        from rootless.userns import enter
+
+        outer, inner = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        at_once = min(max(os.cpu_count() or 1, 2), 8)
+
+        def work() -> None:
+            outer.close()
+            Foreman(inner, self._store, at_once=at_once).run()
+
+        unpacker = Unpacker(outer, enter.spawn(work, self._id_map))
+        inner.close()
+        try:
+            yield unpacker
+        finally:
+            unpacker.close()
 
     def commit(
         self,
@@ -75,35 +92,59 @@ class Layers:
     ) -> LayerTar:
         """Make a layer of the changes in a container: the blob at ``output`` and the unpacked layer.
 
-        ``skip`` names paths inside that are not part of it (mount targets, volumes).  With ``consume``
-        the container is not used any more, so its upper directory becomes the layer by renaming.
-        ``timestamp`` is the latest time a file may have.
+        ``skip`` names mount targets inside: where only an empty file or directory was made to mount
+        on, it is not part of the layer.  With ``consume`` the container is not used any more, so its
+        upper directory becomes the layer by renaming.  ``timestamp`` is the latest time in seconds
+        that a file may have; with it the blob's bytes do not depend on the machine.  The layer is not
+        on the disk for good before ``sync``.
         """
-        raise Unsupported("committing layers is not complete yet")
+        from rootless.storage import commit
+        from rootless.storage.compression import MEDIA_TYPES
+        from rootless.userns import enter
+
+        request = commit.CommitRequest(
+            rootfs, bundle, parent, output, compression, timestamp, skip, consume
+        )
+
+        try:
+            made = enter.call(lambda: commit.commit(self._store, request), self._id_map)
+        except OSError as error:
+            raise StoreFailed(f"cannot make a layer of {bundle}: {error}") from None
+        diff_id, digest, size_bytes, entries, chain = made
+        return LayerTar(
+            diff_id=DiffID(diff_id),
+            digest=Digest(digest),
+            size_bytes=size_bytes,
+            media_type=MEDIA_TYPES[compression],
+            path=output,
+            chain_id=ChainID(chain),
+            entries=entries,
+        )
+
+    def sync(self) -> None:
+        """Make committed layers survive a power cut; unpacked ones do already."""
+        self._store.sync()
 
     def remove(self, path: str) -> None:
-        """Remove a tree of ours in which files may belong to subordinate ids."""
-        raise Unsupported("removing trees is not complete yet")
+        """Remove a tree of ours in which files may belong to subordinate ids; a missing one is gone.
 
-
-class Unpacker:
-    """Unpacks layers in processes of their own, several at a time."""
-
-    def submit(
-        self,
-        source_fd: int,
-        *,
-        compression: str,
-        chain_id: ChainID,
-        parent: ChainID | None,
-        diff_id: DiffID,
-    ) -> None:
-        """Unpack what can be read from ``source_fd`` (a file or a pipe), which the caller then closes.
-
-        ``compression`` is ``gzip``, ``zstd`` or ``none``.  Parents may be submitted later or be there.
+        It vanishes at once, by renaming, and is then removed; a crash leaves it in the trash.
         """
-        raise Unsupported("unpacking layers is not complete yet")
+        path = self._trashed(path)
+        try:
+            files.remove_tree(path, missing_ok=True)  # most trees have only files of the caller
+        except PermissionError:
+            from rootless.userns import enter
 
-    def wait(self) -> list[Unpacked]:
-        """Wait for everything submitted.  Raises ImageRefused or StoreFailed of the first that failed."""
-        return []
+            enter.call(lambda: files.remove_tree(path, missing_ok=True), self._id_map)
+
+    def _trashed(self, path: str) -> str:
+        if os.path.dirname(path) == self._paths.trash:
+            return path
+        os.makedirs(self._paths.trash, mode=0o700, exist_ok=True)
+        trash = f"{self._paths.trash}/{files.random_name()}"
+        try:
+            os.rename(path, trash)
+        except OSError:
+            return path  # missing, on another file system, or a directory of a subordinate id
+        return trash

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING
 
-from rootless.errors import Unsupported
 from rootless.rootfs import Rootfs
 from rootless.storage.driver import layer_form
 
@@ -28,6 +27,34 @@ class Vfs:
     def rootfs(self, chain: tuple[ChainID, ...], bundle: str, *, volatile: bool = False) -> Rootfs:
         """Copy the layers of ``chain`` into ``bundle/rootfs``, once."""
         root = f"{bundle}/rootfs"
-        if not os.path.isdir(root):
-            raise Unsupported("the storage driver vfs is not complete yet")
+        if not os.path.exists(_stamp(bundle)):
+            self._copy(chain, bundle, root)
         return Rootfs(self.name, (root,))
+
+    def _copy(self, chain: tuple[ChainID, ...], bundle: str, root: str) -> None:
+        from rootless import files
+        from rootless.storage.flatten import Flattener
+        from rootless.storage.stack import Stack
+        from rootless.userns import enter
+
+        directories = tuple(
+            f"{self._paths.layer(self.form.name, each)}/diff" for each in reversed(chain)
+        )
+
+        def copy() -> None:
+            os.umask(0)
+            files.remove_tree(root, missing_ok=True)  # what a crash left
+            os.mkdir(root, 0o755)
+            Flattener().copy(Stack(directories), root)
+
+        enter.call(copy, self._id_map)
+        os.close(os.open(_stamp(bundle), os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600))
+
+
+def copied_ns(bundle: str) -> int:
+    """When the copy in a bundle was complete, as a ctime."""
+    return os.stat(_stamp(bundle)).st_ctime_ns
+
+
+def _stamp(bundle: str) -> str:
+    return f"{bundle}/rootfs.copied"

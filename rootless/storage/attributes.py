@@ -1,0 +1,147 @@
+"""Owners and extended attributes: what a file system in a user namespace can hold, and the rest.
+
+What cannot be set is kept beside the file, as text that packing reads back:
+
+- an owner outside the id map, or a device node, in the xattr ``user.containers.override_stat``
+  (``uid:gid:mode`` and, for a device, ``:char-MAJOR-MINOR`` or ``:block-...``), the name and form
+  that containers/storage and fuse-overlayfs use;
+- an xattr that the kernel refuses (``trusted.*``, foreign ``security.capability``) under its name
+  with ``user.rootless.xattr.`` before it.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    from rootless.userns.idmap import IdMap, IdRange
+
+OVERRIDE_STAT = "user.containers.override_stat"
+OPAQUE = "user.overlay.opaque"
+OPAQUE_MARKS = (OPAQUE, "user.fuseoverlayfs.opaque", "trusted.overlay.opaque")
+_KEPT = "user.rootless.xattr."
+
+# What an overlay or we ourselves believe about a file must not come out of an image, and not get
+# into one.  SELinux labels belong to a host.
+_NEVER = (
+    "user.overlay.",
+    "trusted.overlay.",
+    "user.fuseoverlayfs.",
+    "user.rootless.",
+    OVERRIDE_STAT,
+    "security.selinux",
+)
+
+
+class Stat(NamedTuple):
+    """The owner and mode of a file as the image means them; ``device`` like ``char-1-3`` or empty."""
+
+    uid: int
+    gid: int
+    mode: int
+    device: str = ""
+
+    def __str__(self) -> str:
+        text = f"{self.uid}:{self.gid}:{self.mode:04o}"
+        return f"{text}:{self.device}" if self.device else text
+
+
+def parse_stat(value: bytes) -> Stat | None:
+    """Read an override_stat; None when it is malformed."""
+    try:
+        uid, gid, mode, *rest = value.decode().split(":")
+        device = rest[0] if rest and _is_device(rest[0]) else ""
+        stat = Stat(int(uid), int(gid), int(mode, 8) & 0o7777, device)
+    except ValueError:
+        return None
+    return stat if stat.uid >= 0 and stat.gid >= 0 else None
+
+
+def _is_device(text: str) -> bool:
+    kind, *numbers = text.split("-")
+    return kind in ("char", "block") and len(numbers) == 2 and all(map(str.isdecimal, numbers))
+
+
+class Owners:
+    """Which owners an id map can hold."""
+
+    def __init__(self, id_map: IdMap):
+        self._uids, self._gids = id_map.uids, id_map.gids
+        self._known: dict[tuple[int, int], bool] = {}
+
+    def fit(self, uid: int, gid: int) -> bool:
+        """Whether a file can belong to this pair of ids inside."""
+        known = self._known.get((uid, gid))
+        if known is None:
+            known = _within(self._uids, uid) and _within(self._gids, gid)
+            self._known[uid, gid] = known
+        return known
+
+
+def _within(ranges: tuple[IdRange, ...], number: int) -> bool:
+    return any(each.inside <= number < each.inside + each.size for each in ranges)
+
+
+def set_xattrs(file: int | str, xattrs: tuple[tuple[bytes, bytes], ...]) -> list[str]:
+    """Set what an image gives a file, or keep it beside; returns the names that were lost.
+
+    ``file`` is a descriptor, or the path of something that cannot be opened for that.
+    """
+    lost = []
+    for raw, value in xattrs:
+        name = os.fsdecode(raw)
+        if name.startswith(_NEVER):
+            continue
+        if not _set(file, name, value) and not _set(file, _KEPT + name, value):
+            lost.append(name)
+    return lost
+
+
+def _set(file: int | str, name: str, value: bytes) -> bool:
+    try:
+        # security.capability becomes one of this namespace's root here (Linux 4.14).
+        if isinstance(file, int):
+            os.setxattr(file, name, value)
+        else:
+            os.setxattr(file, name, value, follow_symlinks=False)
+    except OSError:
+        return False
+    return True
+
+
+def keep_stat(fd: int, stat: Stat) -> bool:
+    """Write down an owner that does not fit; False where the file system has no user xattrs."""
+    return _set(fd, OVERRIDE_STAT, str(stat).encode())
+
+
+def read_xattrs(fd: int) -> tuple[Stat | None, dict[str, bytes], bool]:
+    """Of an open file: what override_stat says, the xattrs of the image, whether it is opaque."""
+    stat, xattrs, opaque = None, {}, False
+    try:
+        names = os.listxattr(fd)
+    except OSError:
+        return None, {}, False  # the file system has none
+    for name in names:
+        if name == OVERRIDE_STAT:
+            stat = parse_stat(os.getxattr(fd, name))
+        elif name in OPAQUE_MARKS:
+            opaque = opaque or os.getxattr(fd, name) == b"y"
+        elif name.startswith(_KEPT):
+            xattrs[name.removeprefix(_KEPT)] = os.getxattr(fd, name)
+        elif not name.startswith(_NEVER):
+            xattrs[name] = os.getxattr(fd, name)
+    return stat, xattrs, opaque
+
+
+def true_stat(uid: int, gid: int, mode: int, recorded: Stat | None) -> Stat:
+    """What the image means by a file that lies here with these ids and this mode.
+
+    A record counts while the file still belongs to root: ``chown`` to an id that exists has the last
+    word.  So has ``chmod``; only the special bits, which are not given to the wrong owner, come back.
+    """
+    if recorded is None or (uid, gid) != (0, 0):
+        return Stat(uid, gid, mode)
+    if recorded.mode & ~0o6000 != mode:
+        return recorded._replace(mode=mode)
+    return recorded

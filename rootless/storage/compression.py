@@ -1,0 +1,165 @@
+"""Compressed layers: gzip by ISA-L where it is installed, zstd by whatever this Python has for it.
+
+All of the heavy calls release the GIL, so a thread that decompresses runs beside the one that parses.
+"""
+
+from __future__ import annotations
+
+import os
+import zlib
+from typing import TYPE_CHECKING, Any, Protocol
+
+from rootless.errors import HostLacks, ImageRefused, Unsupported
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from types import ModuleType
+
+_READ_SIZE = 1 << 17
+_CHUNK_SIZE = 1 << 20  # a bomb grows by no more than this at a time
+_GZIP = 16 + zlib.MAX_WBITS
+_WINDOW = 1 << 27  # what the zstd tools accept without --long
+
+MEDIA_TYPES = {
+    "gzip": "application/vnd.oci.image.layer.v1.tar+gzip",
+    "zstd": "application/vnd.oci.image.layer.v1.tar+zstd",
+    "none": "application/vnd.oci.image.layer.v1.tar",
+}
+
+
+def decompressed(fd: int, compression: str) -> Iterator[bytes]:
+    """The uncompressed content of a file or pipe, at most a mebibyte at a time.
+
+    Raises ImageRefused when it is damaged, cut short or followed by something else.
+    """
+    if compression == "none":
+        return iter(lambda: os.read(fd, _CHUNK_SIZE), b"")
+    if compression == "gzip":
+        return _gunzip(fd)
+    if compression == "zstd":
+        return _unzstd(fd)
+    raise Unsupported(f"layers compressed with {compression!r} are not supported")
+
+
+def _gunzip(fd: int) -> Iterator[bytes]:
+    module = _deflate()
+    data = os.read(fd, _READ_SIZE)
+    try:
+        while data:
+            stream = module.decompressobj(wbits=_GZIP)  # gzip files may be concatenated
+            while not stream.eof:
+                chunk = stream.decompress(data, _CHUNK_SIZE)
+                if chunk:
+                    yield chunk
+                data = stream.unconsumed_tail
+                if not data and not stream.eof and len(chunk) < _CHUNK_SIZE:
+                    data = os.read(fd, _READ_SIZE)
+                    if not data:
+                        raise ImageRefused("the layer's gzip stream is cut short")
+            data = stream.unused_data or os.read(fd, _READ_SIZE)
+            while data and not data.strip(b"\0"):
+                data = os.read(fd, _READ_SIZE)  # padding, as some tools leave after the last member
+    except (zlib.error, module.error) as error:
+        raise ImageRefused(f"the layer is not a gzip stream: {error}") from None
+
+
+def _unzstd(fd: int) -> Iterator[bytes]:
+    module = zstd()
+    if module.__name__ == "zstandard":
+        yield from _zstandard(module, fd)
+        return
+    stream = module.ZstdDecompressor()
+    data = os.read(fd, _READ_SIZE)
+    try:
+        while True:
+            chunk = stream.decompress(data, _CHUNK_SIZE)
+            if chunk:
+                yield chunk
+            data = b""
+            if stream.eof:
+                data = stream.unused_data or os.read(fd, _READ_SIZE)
+                if not data:
+                    return
+                stream = module.ZstdDecompressor()
+            elif stream.needs_input:
+                data = os.read(fd, _READ_SIZE)
+                if not data:
+                    raise ImageRefused("the layer's zstd stream is cut short")
+    except module.ZstdError as error:
+        raise ImageRefused(f"the layer is not a zstd stream: {error}") from None
+
+
+def _zstandard(module: ModuleType, fd: int) -> Iterator[bytes]:
+    """The package zstandard has no bounded output for objects, but a reader that has."""
+    with open(fd, "rb", buffering=0, closefd=False) as file:
+        reader = module.ZstdDecompressor(max_window_size=_WINDOW).stream_reader(
+            file, read_size=_READ_SIZE, read_across_frames=True
+        )
+        try:
+            while chunk := reader.read(_CHUNK_SIZE):
+                yield chunk
+        except module.ZstdError as error:
+            raise ImageRefused(f"the layer is not a zstd stream: {error}") from None
+
+
+class Compressor(Protocol):
+    """What zlib's compressobj and zstd's compressors have in common."""
+
+    def compress(self, data: bytes, /) -> bytes: ...
+    def flush(self) -> bytes: ...
+
+
+class _Stored:
+    """No compression."""
+
+    def compress(self, data: bytes, /) -> bytes:
+        return data
+
+    def flush(self) -> bytes:
+        return b""
+
+
+def compressor(compression: str, *, reproducible: bool = False) -> Compressor:
+    """A stream compressor.
+
+    Levels by measurement on a Debian tree: ISA-L's first is four times as fast as zlib's first for
+    the same size; zstd's third is as fast and a quarter smaller.  ``reproducible`` takes zlib, whose
+    bytes do not depend on the processor.
+    """
+    made: Any
+    if compression == "none":
+        made = _Stored()
+    elif compression == "zstd":
+        made = zstd().ZstdCompressor(level=3)
+        if not hasattr(made, "flush"):  # the package zstandard
+            made = made.compressobj()
+    elif compression == "gzip":
+        deflate: Any = zlib if reproducible else _deflate()
+        # wbits 31: zlib writes the header itself, with no time and no name in it.
+        made = deflate.compressobj(6 if reproducible else 1, zlib.DEFLATED, _GZIP)
+    else:
+        raise Unsupported(f"layers cannot be compressed with {compression!r}")
+    checked: Compressor = made
+    return checked
+
+
+def _deflate() -> Any:
+    try:
+        from isal import isal_zlib
+    except ImportError:
+        return zlib
+    return isal_zlib
+
+
+def zstd() -> ModuleType:
+    """Python's own module, its backport, or the package zstandard."""
+    from importlib import import_module
+
+    for name in ("compression.zstd", "backports.zstd", "zstandard"):
+        try:
+            return import_module(name)
+        except ImportError:
+            continue
+    raise HostLacks(
+        "zstd needs Python 3.14 or a package for it", hint="pip install 'rootless[zstd]'"
+    )
