@@ -50,7 +50,7 @@ def load(name: str) -> tuple[Command, Any]:
     from rootless.cli.commands import COMMANDS
 
     family = COMMANDS[name]
-    symbol = name.replace(" ", "_").replace("-", "_")
+    symbol = name.strip("_").replace(" ", "_").replace("-", "_")
     table = _module(f"rootless.cli.options.{family}")
     commands = _module(f"rootless.cli.{family}")
     return getattr(table, symbol.upper()), getattr(commands, _FUNCTIONS.get(symbol, symbol))

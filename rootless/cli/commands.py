@@ -27,12 +27,14 @@ PANELS: dict[str, dict[str, str]] = {
     "Run": {},
     "About": {
         "version": "system",
+        "completion": "completion",
         "help": "system",
     },
 }
 
 COMMANDS: dict[str, str] = {
-    name: family for panel in PANELS.values() for name, family in panel.items()
+    **{name: family for panel in PANELS.values() for name, family in panel.items()},
+    "__complete": "completion",
 }
 
 NOUNS = ("container", "image", "volume", "network", "secret", "manifest", "system", "healthcheck")
@@ -43,10 +45,8 @@ ALIASES: dict[str, str] = {
     "container ls": "ps",
     "container list": "ps",
     "container ps": "ps",
-    "container export": "export",
     "image ls": "images",
     "image list": "images",
-    "image build": "build",
     "image rm": "rmi",
     "image remove": "rmi",
     "volume list": "volume ls",
@@ -55,39 +55,28 @@ ALIASES: dict[str, str] = {
     "network remove": "network rm",
     "secret list": "secret ls",
     "secret remove": "secret rm",
-    "system info": "info",
-    "system events": "events",
     "buildx build": "build",
     "builder build": "build",
 }
-_CONTAINER_VERBS = frozenset(
-    [
-        "attach",
-        "commit",
-        "cp",
-        "create",
-        "diff",
-        "exec",
-        "kill",
-        "logs",
-        "pause",
-        "port",
-        "rename",
-        "restart",
-        "rm",
-        "run",
-        "start",
-        "stats",
-        "stop",
-        "top",
-        "unpause",
-        "update",
-        "wait",
-    ]
-)
-_IMAGE_VERBS = frozenset(
-    ["history", "import", "load", "pull", "push", "save", "search", "tag", "untag"]
-)
+# Commands that docker also knows under a noun.
+_SHARED_VERBS = {
+    "container": "attach commit cp create diff exec export kill logs pause port rename restart rm run"
+    " start stats stop top unpause update wait",
+    "image": "build history import load pull push save search tag untag",
+    "system": "events info",
+}
+
+
+def verbs(noun: str) -> dict[str, str]:
+    """What may follow a noun, and the command that each is."""
+    found = {verb: verb for verb in _SHARED_VERBS.get(noun, "").split() if verb in COMMANDS}
+    for name in COMMANDS:
+        if name.startswith(f"{noun} "):
+            found[name.partition(" ")[2]] = name
+    for alias, name in ALIASES.items():
+        if alias.startswith(f"{noun} ") and name in COMMANDS:
+            found[alias.partition(" ")[2]] = name
+    return dict(sorted(found.items()))
 
 
 def resolve(argv: Sequence[str]) -> tuple[str, Sequence[str]]:
@@ -112,14 +101,9 @@ def resolve(argv: Sequence[str]) -> tuple[str, Sequence[str]]:
 def _resolve_noun(noun: str, argv: Sequence[str]) -> tuple[str, Sequence[str]]:
     if len(argv) < 2 or argv[1] in ("-h", "--help"):
         return "help", [noun]
-    verb = argv[1]
-    name = ALIASES.get(f"{noun} {verb}", f"{noun} {verb}")
-    if (noun == "container" and verb in _CONTAINER_VERBS) or (
-        noun == "image" and verb in _IMAGE_VERBS
-    ):
-        name = verb
-    if name not in COMMANDS:
-        raise unknown_command(f"{noun} {verb}")
+    name = verbs(noun).get(argv[1])
+    if name is None:
+        raise unknown_command(f"{noun} {argv[1]}")
     return name, argv[2:]
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from rootless.cli import load
-from rootless.cli.commands import ALIASES, NOUNS, PANELS, resolve
+from rootless.cli.commands import NOUNS, PANELS, resolve, verbs
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -46,11 +46,7 @@ def _line(shown: str, name: str, width: int) -> str:
 
 def _noun(noun: str) -> str:
     """The verbs of a noun, docker's words for our commands among them."""
-    known = {name for panel in PANELS.values() for name in panel}
-    verbs = {name: name for name in known if name.startswith(f"{noun} ")}
-    for alias, name in ALIASES.items():
-        if alias.startswith(f"{noun} ") and name in known:
-            verbs[alias] = name
-    width = max(map(len, verbs), default=0) + 2
-    lines = (_line(verb, verbs[verb], width) for verb in sorted(verbs))
+    known = verbs(noun)
+    width = max(map(len, known), default=0) + 2
+    lines = (_line(verb, name, width) for verb, name in known.items())
     return f"Usage: rootless {noun} COMMAND [FLAGS] [ARGUMENTS]\n\n" + "".join(lines) + _END

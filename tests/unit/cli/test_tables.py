@@ -51,7 +51,7 @@ def test_a_command_takes_what_its_table_gives(name):
     parameters = inspect.signature(function).parameters
     given = {o.destination for o in command.options() if not o.refused and not o.ignored}
     given |= {argument.name for argument in command.arguments}
-    if not any(p.kind is inspect.Parameter.VAR_KEYWORD for p in parameters.values()):
+    if not any(each.kind is inspect.Parameter.VAR_KEYWORD for each in parameters.values()):
         assert given == set(parameters)
     for argument in command.arguments:
         if not argument.required and argument.name in parameters:

@@ -1,0 +1,29 @@
+"""The names of what is stored, for completion."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from rootless.cli.phrases import familiar
+from rootless.engine import Engine
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+
+def names_of(kind: str) -> Iterable[str]:
+    """The names of a kind of thing, as users write them."""
+    engine = Engine.open()
+    match kind:
+        case "container":
+            from rootless.engine.container_requests import ListRequest
+            from rootless.engine.containers import list_containers
+
+            return [each.container.name for each in list_containers(engine, ListRequest(all=True))]
+        case "image":
+            references = {entry.reference for entry in engine.layout.entries()} - {""}
+            return sorted(map(familiar, references))
+        case "network":
+            return ("none", "host", "private")
+        case _:
+            return ()
