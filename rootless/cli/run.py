@@ -27,15 +27,14 @@ def run(*, quiet: bool = False, explain: bool = False, **given: Any) -> int:
 
             output.write("\n".join(explain_run(engine, request, report)))
             return 0
-        if request.detach:
-            from rootless.cli import output
-            from rootless.engine.run import run_detached
-
-            output.write(run_detached(engine, request, report))
-            return 0
         from rootless.engine.run import run as run_container
 
-        return run_container(engine, request, report)
+        result = run_container(engine, request, report)
+    if result.exit_code is None:
+        from rootless.cli import output
+
+        output.write(result.container_id)
+    return result.exit_code or 0
 
 
 def create(*, quiet: bool = False, **given: Any) -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import signal
+import time
 from typing import TYPE_CHECKING, NamedTuple
 
 from rootless import files
@@ -86,15 +88,44 @@ def discard(engine: Engine, path: str) -> None:
         engine.layers.remove(path)
 
 
+def ask_to_end(container: Container) -> None:
+    """Tell the monitor that the end is wanted, so that no restart policy undoes it."""
+    try:
+        with open(f"{container.run_directory}/stop", "w"):
+            pass
+    except FileNotFoundError:
+        pass
+
+
+def signal_init(container: Container, number: int) -> bool:
+    """Signal the container's first process; False when it does not run."""
+    state = container.state()
+    if state is None or "pid" not in state:
+        return False
+    if store.process_start_time(state["pid"]) != state["start_time"]:
+        return False
+    try:
+        os.kill(state["pid"], number)
+    except ProcessLookupError:
+        return False
+    return True
+
+
+def wait_for_end(container: Container, seconds: float | None) -> bool:
+    """Wait until nobody holds the container's lock; False when the time is over first."""
+    patience = None if seconds is None else time.monotonic() + seconds
+    pause = 0.002
+    while container.state() is not None:
+        if patience is not None and time.monotonic() >= patience:
+            return False
+        time.sleep(pause)
+        pause = min(pause * 1.5, 0.05)
+    return True
+
+
 def _kill(container: Container) -> None:
     """End the container and wait until its supervisor has let go of it."""
-    state = container.state()
-    if state is not None and "pid" in state:
-        pid = state["pid"]
-        if store.process_start_time(pid) == state["start_time"]:
-            try:
-                os.kill(pid, 9)
-            except ProcessLookupError:
-                pass
-    with files.lock(container.alive_lock):
-        pass
+    ask_to_end(container)
+    while container.state() is not None:
+        signal_init(container, signal.SIGKILL)
+        wait_for_end(container, 0.5)

@@ -6,14 +6,16 @@ import os
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from rootless import events, files
+from rootless.engine import isolation
 from rootless.engine import options as merge
-from rootless.engine.identity import user_of
+from rootless.engine.health import health_options
+from rootless.engine.identity import group_ids, user_of
 from rootless.engine.names import random_name
 from rootless.engine.surroundings import kernel_facts, profile_of, seccomp_filter
 from rootless.errors import Conflict, InvalidRequest, NotFound, StoreFailed, Unsupported
 from rootless.network import names
 from rootless.network.backend import NO_NETWORK, NetworkRequest, pick_backend, split_mode
-from rootless.network.ports import parse_ports
+from rootless.network.ports import parse_exposed, parse_ports, publish_all
 from rootless.rootfs import Rootfs
 from rootless.runtime import container as store
 from rootless.runtime.container import Container
@@ -105,7 +107,15 @@ class _Draft:
         rootfs = engine.driver.rootfs(self.image.chain, self.scratch, volatile=request.rm)
         os.makedirs(f"{self.scratch}/rootfs", mode=0o755, exist_ok=True)
         user = user_of(request.user or self.config.get("User") or "", rootfs, engine.id_map)
-        backend, network = _network(engine, request, report)
+        if request.group_add:
+            user = user._replace(
+                groups=user.groups + group_ids(request.group_add, rootfs, engine.id_map)
+            )
+        backend, network = _network(engine, request, self.config, report)
+        chosen = isolation.namespaces(engine, request)
+        if not backend.new_namespace:
+            chosen.setdefault("network", "host")
+        isolation.check_hostname(request, chosen)
         options = merge.container_options(
             request,
             self.config,
@@ -113,9 +123,11 @@ class _Draft:
             container_id=self.id,
             mounts=(
                 *self.identity_mounts(backend, network),
+                *isolation.time_zone(request),
+                *isolation.read_only_scratch(request),
                 *map(bind_mount, (*request.volume, *request.mount, *request.tmpfs)),
             ),
-            namespaces=() if backend.new_namespace else (("network", "host"),),
+            namespaces=chosen,
         )
         if any(getattr(request, field) for field in merge.CONFINING):
             options = self.confined(options)
@@ -126,8 +138,12 @@ class _Draft:
             "seccomp": options.seccomp,
             "landlock": options.landlock,
             "preserve_fds": options.preserve_fds,
+            "init": options.init,
             "network": [network.mode, network.ports, network.options],
         }
+        health = health_options(request, self.config)
+        if health is not None:
+            record["health"] = health._asdict()
         store.write_spec(self.scratch, spec)
         store.write_record(self.scratch, record)
         container = Container(engine.paths, record)
@@ -245,6 +261,7 @@ def plan_of(engine: Engine, record: Record, spec: Spec, *, bundle: str) -> Launc
         ),
         landlock=launch["landlock"],
         preserve_fds=launch["preserve_fds"],
+        init=launch["init"],
     )
 
 
@@ -295,11 +312,18 @@ def _remove_namesake(engine: Engine, name: str) -> None:
         pass
 
 
-def _network(engine: Engine, request: RunRequest, report: Report) -> tuple[Backend, NetworkRequest]:
+def _network(
+    engine: Engine, request: RunRequest, config: ContainerConfig, report: Report
+) -> tuple[Backend, NetworkRequest]:
     if len(request.network) > 1:
         raise Unsupported("more than one --network is not supported")
     mode, options = split_mode(request.network[0] if request.network else "")
+    if mode in ("container", "ns"):
+        mode, options = "joined", ()
     ports = tuple(port for text in request.publish for port in parse_ports(text))
+    if request.publish_all:
+        exposed = (*(config.get("ExposedPorts") or ()), *request.expose)
+        ports = publish_all(tuple(each for text in exposed for each in parse_exposed(text)), ports)
     backend = pick_backend(mode, engine.host)
     if mode == "private" and backend.name == "none":
         report(events.Notice(NO_NETWORK, "warning"))
@@ -313,6 +337,15 @@ def _read_text(path: str) -> str:
         return ""
 
 
+def _tmpfs_options(given: tuple[str, ...]) -> tuple[str, ...]:
+    """docker's defaults, and copy-up as podman has it unless it was declined."""
+    options = ["nosuid", "nodev"]
+    options += [each for each in given if each not in ("tmpcopyup", "notmpcopyup")]
+    if "notmpcopyup" not in given:
+        options.append("copy-up")
+    return tuple(options)
+
+
 def bind_mount(request: MountRequest) -> Mount:
     """One of ``-v``, ``--mount``, ``--tmpfs`` as a mount.  Raises NotFound for a missing source."""
     from rootless.runtime.parameters import check_target
@@ -321,7 +354,7 @@ def bind_mount(request: MountRequest) -> Mount:
         raise Unsupported(f"mounts of type {request.type} are not supported")
     target = check_target(request.target, request.source)
     if request.type == "tmpfs":
-        return Mount("tmpfs", "tmpfs", target, ("nosuid", "nodev", *request.options))
+        return Mount("tmpfs", "tmpfs", target, _tmpfs_options(request.options))
     options = tuple(each for each in request.options if each not in ("nocreate", "z", "Z"))
     if not os.path.exists(request.source):
         if "nocreate" in request.options:

@@ -42,19 +42,27 @@ def execute(engine: Engine, request: ExecRequest) -> int:
     return _on_streams(plan, interactive=request.interactive)
 
 
-def plan_of(engine: Engine, container: Container, request: ExecRequest) -> LaunchPlan:
-    """How the process joins the container."""
+def running_pid(container: Container) -> int:
+    """Init's pid.  Raises Conflict when the container does not run."""
     state = container.state()
     if state is None or "pid" not in state:
         raise Conflict(
             f"container {container.name} is not running", hint=f"rootless start {container.name}"
         )
+    return state["pid"]
+
+
+def plan_of(
+    engine: Engine, container: Container, request: ExecRequest, *, pid: int | None = None
+) -> LaunchPlan:
+    """How the process joins the container whose init is ``pid``."""
+    pid = running_pid(container) if pid is None else pid
     spec = container.spec()
-    process = _process(spec["process"], request, state["pid"])
+    process = _process(spec["process"], request, pid)
     return plan_exec(
         spec,
         process,
-        state["pid"],
+        pid,
         kernel_facts(engine.host),
         groups_allowed=not engine.id_map.is_single,
         filter=b""

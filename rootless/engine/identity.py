@@ -7,8 +7,9 @@ import os
 from stat import S_ISREG
 from typing import TYPE_CHECKING
 
+from rootless.errors import Unsupported
 from rootless.kernel import mount
-from rootless.runtime.users import MAX_FILE_BYTES, User, find_user
+from rootless.runtime.users import MAX_FILE_BYTES, User, find_group, find_user
 
 if TYPE_CHECKING:
     from rootless.rootfs import Rootfs
@@ -24,6 +25,14 @@ def user_of(spec: str, rootfs: Rootfs, id_map: IdMap) -> User:
     if user.uid == 0 and user.home == "/" and not user.name:
         return user._replace(home="/root")
     return user
+
+
+def group_ids(specs: tuple[str, ...], rootfs: Rootfs, id_map: IdMap) -> tuple[int, ...]:
+    """``--group-add``: groups of the image by name or number.  Raises NotFound, Unsupported."""
+    if "keep-groups" in specs:
+        raise Unsupported("--group-add keep-groups is not supported")
+    _, group = texts(rootfs, id_map)
+    return tuple(find_group(each, group) for each in specs)
 
 
 def texts(rootfs: Rootfs, id_map: IdMap) -> tuple[str, str]:

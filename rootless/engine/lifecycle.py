@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-import os
 import signal
-import time
 from typing import TYPE_CHECKING
 
 from rootless.engine import containers
+from rootless.engine.containers import ask_to_end, signal_init, wait_for_end
+from rootless.engine.exec import plan_of
+from rootless.engine.requests import ExecRequest
 from rootless.engine.run import prepare
 from rootless.errors import Conflict, InvalidRequest, NotFound
 from rootless.runtime import attach as protocol
 from rootless.runtime import container as store
 from rootless.runtime import monitor
+from rootless.runtime.health import HealthOptions
 from rootless.runtime.log import DRIVERS, LogOptions
 from rootless.runtime.restart import parse_policy
 from rootless.runtime.session import DETACH_KEYS, Session
@@ -28,11 +30,11 @@ if TYPE_CHECKING:
     from rootless.runtime.session import Outcome
 
 
-def run_monitored(engine: Engine, prepared: Prepared, request: RunRequest) -> int:
-    """Start the container under a monitor; stay attached unless it was to be detached."""
+def run_monitored(engine: Engine, prepared: Prepared, request: RunRequest) -> int | None:
+    """Start the container under a monitor; its exit code, or None when it goes on without us."""
     if request.detach:
         launch(engine, prepared)
-        return 0
+        return None
     ours, theirs = _pair()
     launch(engine, prepared, first_client=theirs)
     theirs.close()
@@ -72,11 +74,24 @@ def launch(engine: Engine, prepared: Prepared, first_client: socket | None = Non
             finish=finish,
             first_client=first_client,
             log=log_options(settings),
+            health=_health_of(container),
+            plan_exec=lambda pid, args: plan_of(
+                engine, container, ExecRequest(container.id, args), pid=pid
+            ),
+            pidfile=settings.get("pidfile"),
             restart=parse_policy(settings.get("restart")),
             interactive=bool(settings.get("interactive")),
             timeout_s=float(settings.get("timeout") or 0),
         )
     )
+
+
+def _health_of(container: Container) -> HealthOptions | None:
+    stored = container.record.get("health")
+    if stored is None:
+        return None
+    options = HealthOptions(**stored)
+    return options._replace(test=tuple(options.test))  # JSON knows no tuples
 
 
 def log_options(settings: dict[str, object]) -> LogOptions:
@@ -204,20 +219,6 @@ def connect(container: Container, flags: int) -> socket:
     return endpoint
 
 
-def signal_init(container: Container, number: int) -> bool:
-    """Signal the container's first process; False when it does not run."""
-    state = container.state()
-    if state is None or "pid" not in state:
-        return False
-    if store.process_start_time(state["pid"]) != state["start_time"]:
-        return False
-    try:
-        os.kill(state["pid"], number)
-    except ProcessLookupError:
-        return False
-    return True
-
-
 def signal_number(text: str) -> int:
     """``TERM``, ``SIGTERM``, ``15`` or ``RTMIN+3``.  Raises InvalidRequest."""
     name, plus, offset = text.upper().partition("+")
@@ -235,7 +236,7 @@ def kill(engine: Engine, request: KillRequest) -> list[str]:
     for name in request.containers:
         container = store.find(engine.paths, name)
         if number == signal.SIGKILL:
-            _ask_to_end(container)
+            ask_to_end(container)
         if not signal_init(container, number):
             raise Conflict(f"container {container.name} is not running")
     return list(request.containers)
@@ -255,34 +256,13 @@ def stop_one(
     record = container.record
     grace = record["stop_timeout"] if grace_s is None else grace_s
     number = signal_number(signal_name or record["stop_signal"])
-    _ask_to_end(container)
+    ask_to_end(container)
     if not signal_init(container, number):
-        _wait_for_end(container, 1.0)  # between two runs of its restart policy
+        wait_for_end(container, 1.0)  # between two runs of its restart policy
         return
-    if not _wait_for_end(container, grace):
+    if not wait_for_end(container, grace):
         signal_init(container, signal.SIGKILL)
-        _wait_for_end(container, None)
-
-
-def _ask_to_end(container: Container) -> None:
-    """Tell the monitor that the end is wanted, so that no restart policy undoes it."""
-    try:
-        with open(f"{container.run_directory}/stop", "w"):
-            pass
-    except FileNotFoundError:
-        pass
-
-
-def _wait_for_end(container: Container, seconds: float | None) -> bool:
-    """Wait until nobody holds the container's lock; False when the time is over first."""
-    patience = None if seconds is None else time.monotonic() + seconds
-    pause = 0.002
-    while container.state() is not None:
-        if patience is not None and time.monotonic() >= patience:
-            return False
-        time.sleep(pause)
-        pause = min(pause * 1.5, 0.05)
-    return True
+        wait_for_end(container, None)
 
 
 def restart(engine: Engine, request: StopRequest) -> list[str]:
@@ -306,7 +286,7 @@ def _wait_one(container: Container) -> int:
     try:
         endpoint = connect(container, 0)
     except Conflict:
-        _wait_for_end(container, None)
+        wait_for_end(container, None)
         return _code_of(container, _nothing())
     return _code_of(container, Session(endpoint, terminal=False, interactive=False).run())
 

@@ -13,74 +13,26 @@ from rootless.runtime.options import CAPABILITIES, ContainerOptions, Mount
 
 if TYPE_CHECKING:
     from rootless.image.documents import ContainerConfig
+    from rootless.runtime.options import Mount
     from rootless.runtime.users import User
 
+CONFINING = ("privileged", "cap_add", "cap_drop", "security_opt", "sysctl", "ulimit", "device")
 PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 # Flags that the engine acts on, here or elsewhere.  Any other that was given is refused by name.
-CONFINING = ("privileged", "cap_add", "cap_drop", "security_opt", "sysctl", "ulimit", "device")
-_HANDLED = frozenset(
-    [
-        "image",
-        "args",
-        "name",
-        "label",
-        "annotation",
-        "replace",
-        "rm",
-        "rmi",
-        "cidfile",
-        "pidfile",
-        "platform",
-        "pull",
-        "authfile",
-        "creds",
-        "tls_verify",
-        "cert_dir",
-        "retry",
-        "retry_delay",
-        "entrypoint",
-        "env",
-        "env_host",
-        "env_merge",
-        "http_proxy",
-        "unsetenv",
-        "unsetenv_all",
-        "workdir",
-        "user",
-        "group_add",
-        "umask",
-        "interactive",
-        "tty",
-        "detach",
-        "sig_proxy",
-        "attach",
-        "read_only",
-        "volume",
-        "mount",
-        "tmpfs",
-        "network",
-        "hostname",
-        "no_hosts",
-        "dns",
-        "dns_option",
-        "dns_search",
-        "add_host",
-        "stop_signal",
-        "stop_timeout",
-        "shm_size",
-        "domainname",
-        "preserve_fds",
-        "oom_score_adj",
-        "publish",
-        "privileged",
-        "cap_add",
-        "cap_drop",
-        "security_opt",
-        "sysctl",
-        "ulimit",
-        "device",
-    ]
-)
+_HANDLED = {
+    *("image", "args", "name", "label", "annotation", "replace", "rm", "rmi", "cidfile"),
+    *("pidfile", "platform", "pull", "authfile", "creds", "tls_verify", "cert_dir", "retry"),
+    *("retry_delay", "entrypoint", "env", "env_host", "env_merge", "http_proxy", "unsetenv"),
+    *("unsetenv_all", "workdir", "user", "group_add", "umask", "interactive", "tty", "detach"),
+    *("sig_proxy", "attach", "read_only", "volume", "mount", "tmpfs", "network", "hostname"),
+    *("no_hosts", "dns", "dns_option", "dns_search", "add_host", "stop_signal", "stop_timeout"),
+    *("shm_size", "domainname", "preserve_fds", "oom_score_adj", "publish", "publish_all"),
+    *("expose", "cap_add", "cap_drop", "security_opt", "privileged", "sysctl", "ulimit"),
+    *("device", "tz", "pid", "ipc", "uts", "cgroupns", "read_only_tmpfs", "init", "log_driver"),
+    *("log_opt", "restart", "timeout", "detach_keys", "health_cmd", "health_interval"),
+    *("health_timeout", "health_retries", "health_start_period", "health_start_interval"),
+    *("health_on_failure", "no_healthcheck", "image_volume", "systemd", "sdnotify"),
+}
 
 
 def check_supported(request: RunRequest) -> None:
@@ -131,7 +83,7 @@ def container_options(
     user: User,
     container_id: str,
     mounts: tuple[Mount, ...],
-    namespaces: tuple[tuple[str, str], ...],
+    namespaces: dict[str, str],
 ) -> ContainerOptions:
     """Everything that the container should be.  Raises InvalidRequest."""
     hostname = request.hostname or container_id[:12]
@@ -148,12 +100,13 @@ def container_options(
         domainname=request.domainname or "",
         read_only=request.read_only,
         mounts=mounts,
-        namespaces=namespaces,
+        namespaces=tuple(namespaces.items()),
         capabilities=CAPABILITIES,
         shm_size_bytes=64 << 20 if request.shm_size is None else request.shm_size,
         oom_score_adj=request.oom_score_adj,
         annotations=_pairs(request.annotation),
         preserve_fds=request.preserve_fds,
+        init=request.init,
     )
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from rootless import events, files
 from rootless.engine.create import create, plan_of
@@ -21,8 +21,15 @@ if TYPE_CHECKING:
     from rootless.network.backend import Link
 
 
-def run(engine: Engine, request: RunRequest, report: Report = events.ignore) -> int:
-    """Create the container and run it; its exit code, or 0 when it goes on detached.
+class RunResult(NamedTuple):
+    """``exit_code`` is None for a container that goes on without us."""
+
+    container_id: str
+    exit_code: int | None
+
+
+def run(engine: Engine, request: RunRequest, report: Report = events.ignore) -> RunResult:
+    """Create the container and run it to its end, or start it detached.
 
     A container that removes itself and has no terminal runs as our own child on our own streams:
     nothing stands between.  Any other has a monitor, so that it can be attached to, logged, restarted.
@@ -31,24 +38,14 @@ def run(engine: Engine, request: RunRequest, report: Report = events.ignore) -> 
     prepared = create(engine, request, report)
     if request.rm and not (request.detach or request.tty or _needs_monitor(request)):
         try:
-            return foreground(engine, prepared, interactive=request.interactive)
+            code = foreground(engine, prepared, interactive=request.interactive)
         finally:
             _remove(engine, prepared)
-    return _monitored(engine, prepared, request)
-
-
-def run_detached(engine: Engine, request: RunRequest, report: Report = events.ignore) -> str:
-    """Create the container and let it run on its own; its id."""
-    prepared = create(engine, request, report)
-    _monitored(engine, prepared, request._replace(detach=True))
-    return prepared.container.id
-
-
-def _monitored(engine: Engine, prepared: Prepared, request: RunRequest) -> int:
+        return RunResult(prepared.container.id, code)
     from rootless.engine import lifecycle
 
     try:
-        return lifecycle.run_monitored(engine, prepared, request)
+        return RunResult(prepared.container.id, lifecycle.run_monitored(engine, prepared, request))
     except RootlessError:
         if request.rm:
             _remove(engine, prepared)
@@ -57,7 +54,8 @@ def _monitored(engine: Engine, prepared: Prepared, request: RunRequest) -> int:
 
 def _needs_monitor(request: RunRequest) -> bool:
     return bool(
-        request.timeout
+        request.pidfile
+        or request.timeout
         or request.health_cmd
         or request.log_driver
         or request.restart

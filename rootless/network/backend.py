@@ -133,6 +133,12 @@ def _host(host: Host) -> Backend:
     return HostNetwork()
 
 
+def _joined(host: Host) -> Backend:
+    from rootless.network.joined import JoinedNetwork
+
+    return JoinedNetwork()
+
+
 def _pasta(host: Host) -> Backend:
     from rootless.network.pasta import Pasta
 
@@ -168,6 +174,7 @@ if TYPE_CHECKING:
 BACKENDS = {
     "none": _none,
     "host": _host,
+    "joined": _joined,
     "private": _private,
     "pasta": _pasta,
     "slirp4netns": _slirp4netns,

@@ -44,6 +44,7 @@ class Record(TypedDict):
     settings: dict[str, Any]
     backends: dict[str, str]  # which id map, storage, network, cgroup and tier were chosen
     launch: dict[str, Any]  # what planning needs besides the spec: seccomp, landlock, network ...
+    health: NotRequired[dict[str, Any]]  # HealthOptions, where there is a check
     mounts: NotRequired[list[dict[str, Any]]]  # as docker's inspect lists them
     last: NotRequired[Exit]
 

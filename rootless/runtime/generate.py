@@ -134,6 +134,7 @@ def _mounts(options: ContainerOptions, id_map: IdMap, own: set[str]) -> list[Mou
         mounts.append(_mount("/sys", "bind", "/sys", "rbind", "nosuid", "noexec", "nodev", "rro"))
     access = "rw" if options.cgroup_writable else "ro"
     mounts.append(_mount("/sys/fs/cgroup", "cgroup", "cgroup", "nosuid", "noexec", "nodev", access))
+    mounts += [_from_option(each) for each in options.devices]
     replaced = {each.target for each in options.mounts}
     mounts = [each for each in mounts if each["destination"] not in replaced]
     # A parent must be there before what is mounted inside it.

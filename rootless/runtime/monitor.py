@@ -53,6 +53,7 @@ class Watch(NamedTuple):
     restart: RestartPolicy
     interactive: bool = False
     timeout_s: float = 0
+    pidfile: str | None = None
     health: HealthOptions | None = None
     plan_exec: Callable[[int, tuple[str, ...]], LaunchPlan] | None = None
 
@@ -148,7 +149,7 @@ class Monitor:
         while True:
             started = time.monotonic()
             code = self._run_once()
-            stopped = os.path.exists(f"{self.container.run_directory}/{_STOP_FILE}")
+            stopped = self._is_stopped()
             policy = RESTART_ONCE if self.again and not stopped else self.watch.restart
             self.again = False
             delay = policy.delay(
@@ -158,7 +159,18 @@ class Monitor:
                 return code
             self.restarts += 1
             store.write_state(self.container, {"status": "restarting", "monitor": os.getpid()})
-            self._serve(until=time.monotonic() + delay)
+            if not self._back_off(delay):
+                return code
+
+    def _back_off(self, delay: float) -> bool:
+        """Serve clients for that many seconds; False when somebody asks for the end meanwhile."""
+        until = time.monotonic() + delay
+        while time.monotonic() < until and not self._is_stopped():
+            self._serve(until=min(until, time.monotonic() + 0.1))
+        return not self._is_stopped()
+
+    def _is_stopped(self) -> bool:
+        return os.path.exists(f"{self.container.run_directory}/{_STOP_FILE}")
 
     def _run_once(self) -> int:
         started = store.timestamp()
@@ -184,6 +196,8 @@ class Monitor:
         except BaseException:
             launch.kill(created.pid)
             raise
+        if self.watch.pidfile:
+            files.write_atomic(self.watch.pidfile, f"{self.pid}\n".encode(), mode=0o644)
         self._answer("running", "", None, 0)
         self._start_health()
         if self.watch.timeout_s:

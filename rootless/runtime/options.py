@@ -48,7 +48,8 @@ class ContainerOptions(NamedTuple):
 
     ``namespaces`` overrides the kind's default: ``("network", "host")`` shares the host's,
     ``("pid", "/proc/1/ns/pid")`` joins one.  ``seccomp`` is ``default``, ``unconfined`` or the path of
-    a profile, ``landlock`` is ``off``, ``execute``, ``full`` or, where nobody chose, empty.  ``masked_paths`` and ``read_only_paths`` of None mean the defaults.
+    a profile, ``landlock`` is ``off``, ``execute``, ``full`` or, where nobody chose, empty; ``init`` puts
+    a reaper in front of the program.  ``masked_paths`` and ``read_only_paths`` of None mean the defaults.
     """
 
     args: tuple[str, ...]
@@ -80,3 +81,4 @@ class ContainerOptions(NamedTuple):
     cgroup_writable: bool = False
     sys_writable: bool = False
     proc_options: tuple[str, ...] = ()
+    init: bool = False

@@ -90,6 +90,7 @@ class ProcessPlan(NamedTuple):
     landlock: int
     filter: bytes
     preserve_fds: int = 0
+    init: bool = False
 
 
 class LaunchPlan(NamedTuple):
@@ -116,6 +117,7 @@ def plan_launch(
     filter: bytes = b"",
     landlock: str = "",
     preserve_fds: int = 0,
+    init: bool = False,
 ) -> LaunchPlan:
     """How this host makes the container that ``spec`` describes."""
     linux = spec["linux"]
@@ -140,6 +142,7 @@ def plan_launch(
             filter=filter,
             landlock=_landlock_rights(landlock, kernel, default=not may_mount),
             preserve_fds=preserve_fds,
+            init=init,
         ),
         fuse=fuse_arguments(rootfs, kernel.fuse_program)
         if rootfs.driver == "fuse-overlayfs"
@@ -182,7 +185,7 @@ def plan_filesystem(
         _root(rootfs, target),
     ]
     for each in spec["mounts"]:
-        steps.extend(_mount(each, kernel))
+        steps.extend(_mount(each, kernel, kinds))
         if each["destination"] == "/dev" and each["type"] == "tmpfs":
             steps.extend(_devices())
     steps.extend(op.MakeSymlink(text, name) for text, name in _LINKS)
@@ -224,14 +227,15 @@ def fuse_arguments(rootfs: Rootfs, program: str) -> tuple[str, ...]:
     return (program, "-f", "-o", ",".join(options), "/dev/fd/3")
 
 
-def _mount(each: Mount, kernel: Kernel) -> list[Operation]:
+def _mount(each: Mount, kernel: Kernel, kinds: set[str]) -> list[Operation]:
     target, kind, options = each["destination"], each["type"], each.get("options", [])
     of_kernel = any(f"{target}/".startswith(f"{each}/") for each in _KERNEL_DIRECTORIES)
     resolve = op.NO_LINKS if of_kernel else op.PLAIN
     if kind == "bind":
         return [_bind(each["source"], target, options, resolve)]
-    if kind == "proc" and not kernel.new_proc:
-        # An outer container has masked its /proc, so the kernel forbids a new one.
+    joined_pid = "pid" not in kinds and "user" in kinds
+    if kind == "proc" and (joined_pid or not kernel.new_proc):
+        # A new procfs needs a pid namespace of ours, and an outer /proc that nobody has masked.
         return [op.BindMount("/proc", "/proc", resolve=resolve)]
     if kind == "cgroup":
         return _cgroup(target, options, kernel)
@@ -335,6 +339,7 @@ def plan_process(
     filter: bytes,
     landlock: int,
     preserve_fds: int = 0,
+    init: bool = False,
 ) -> ProcessPlan:
     """What the program is and what it may do."""
     user = process["user"]
@@ -361,6 +366,7 @@ def plan_process(
         landlock=landlock,
         filter=filter,
         preserve_fds=preserve_fds,
+        init=init,
     )
 
 
@@ -417,4 +423,7 @@ def _explain_process(process: ProcessPlan) -> list[str]:
     lines.append("keep the capabilities " + (", ".join(kept) or "none"))
     if process.filter:
         lines.append(f"load a seccomp filter of {len(process.filter) // 8} instructions")
-    return [*lines, "execute " + " ".join(process.args)]
+    return [
+        *lines,
+        "execute " + " ".join(process.args) + (" below an init" if process.init else ""),
+    ]

@@ -45,6 +45,7 @@ def plan(
         filter=surroundings.filter,
         landlock=options.landlock,
         preserve_fds=options.preserve_fds,
+        init=options.init,
     )
 
 

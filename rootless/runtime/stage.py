@@ -6,6 +6,7 @@ formatted or logged, and no function returns to the caller's stack: the end is e
 
 from __future__ import annotations
 
+import _signal  # type: ignore[import-not-found]  # the C module, without the enums on top of it
 import os
 import struct
 from _socket import SCM_RIGHTS, SOL_SOCKET, socket
@@ -151,6 +152,8 @@ class _Drop:
 
     def session(self) -> None:
         # A session of its own: the caller's terminal is not ours to push input into.
+        if self.plan.init:
+            return  # the program below gets a session, and the terminal, of its own
         os.setsid()
         if self.plan.terminal:
             link.take_terminal(0)
@@ -209,6 +212,8 @@ class _Drop:
 
     def execute(self) -> None:
         """Try every place that PATH names; the first error that is not "no such file" counts."""
+        if self.plan.init:
+            self.fork_program()
         failure = ENOENT
         for path in self.plan.candidates:
             try:
@@ -219,6 +224,45 @@ class _Drop:
                 if error.errno == EACCES:
                     failure = EACCES
         raise OSError(failure, "")
+
+    def fork_program(self) -> None:
+        """Return in a child, which becomes the program; stay as the init that reaps and forwards.
+
+        We keep the host's interpreter, so the container must never open our /proc/1/exe: we are not
+        dumpable, and we execute nothing.
+        """
+        everything = _signal.valid_signals()
+        _signal.pthread_sigmask(_signal.SIG_BLOCK, everything)
+        pid = os.fork()
+        if pid == 0:
+            _signal.pthread_sigmask(_signal.SIG_UNBLOCK, everything)
+            os.setsid()
+            if self.plan.terminal:
+                link.take_terminal(0)
+            return
+        self.channel.close()
+        for fd in (0, 1, 2):
+            os.close(fd)
+        while True:
+            number = _signal.sigwait(everything)
+            if number == _signal.SIGCHLD:
+                _reap_until(pid)
+            else:
+                os.kill(pid, number)
+
+
+def _reap_until(program: int) -> None:
+    """Collect what has ended; end like the program when it is among it."""
+    while True:
+        try:
+            pid, status = os.waitpid(-1, os.WNOHANG)
+        except ChildProcessError:
+            return
+        if pid == 0:
+            return
+        if pid == program:
+            code = os.waitstatus_to_exitcode(status)
+            os._exit(code if code >= 0 else 128 - code)
 
 
 def _fork_fuse(plan: LaunchPlan, channel: socket) -> int:

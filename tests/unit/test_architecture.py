@@ -58,7 +58,7 @@ IMPURE_MODULES = {
 # Runs in the child, where after pivot_root there is no standard library to import from.
 STAGE = "runtime/stage.py"
 STAGE_MAY_IMPORT = {
-    *("__future__", "os", "struct", "typing", "errno", "gc", "signal", "resource", "_socket"),
+    *("__future__", "os", "struct", "typing", "errno", "gc", "_signal", "resource", "_socket"),
     *("rootless.runtime.handshake", "rootless.runtime.operations"),
 }
 

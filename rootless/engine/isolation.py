@@ -1,0 +1,96 @@
+"""The flags about rights, namespaces and kernel parameters, as fields of ContainerOptions."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+from rootless.errors import Conflict, InvalidRequest, NotFound, Unsupported
+from rootless.runtime import container as store
+from rootless.runtime.options import Mount
+
+if TYPE_CHECKING:
+    from rootless.engine import Engine
+    from rootless.engine.requests import RunRequest
+
+# Each flag with the namespace it is about; cgroupns spells its kind differently.
+_NAMESPACE_FLAGS = {"pid": "pid", "ipc": "ipc", "uts": "uts", "cgroupns": "cgroup"}
+
+
+def namespaces(engine: Engine, request: RunRequest) -> dict[str, str]:
+    """What ``--pid``, ``--ipc``, ``--uts``, ``--cgroupns`` and ``--network`` say, kind to place.
+
+    A place is ``host`` or a file; a namespace of another container brings its user namespace, without
+    which it could not be entered.  Raises NotFound, Conflict, InvalidRequest.
+    """
+    chosen: dict[str, str] = {}
+    for flag, kind in _NAMESPACE_FLAGS.items():
+        chosen |= _namespace(engine, kind, getattr(request, flag) or "", f"--{flag}")
+    if request.network and request.network[0].startswith(("container:", "ns:")):
+        chosen |= _namespace(engine, "network", request.network[0], "--network")
+    return chosen
+
+
+def _namespace(engine: Engine, kind: str, value: str, flag: str) -> dict[str, str]:
+    mode, _, rest = value.partition(":")
+    match mode:
+        case "" | "private" | "shareable":
+            return {}
+        case "none" if kind == "ipc":
+            return {}
+        case "host":
+            return {kind: "host"}
+        case "container":
+            return _of_container(engine, kind, rest)
+        case "ns" if rest.startswith("/"):
+            if not os.path.exists(rest):
+                raise NotFound(f"no namespace file {rest}")
+            return {kind: rest}
+    raise InvalidRequest(
+        f"invalid value {value!r} of {flag}", hint="private, host, container:NAME or ns:PATH"
+    )
+
+
+def _of_container(engine: Engine, kind: str, name: str) -> dict[str, str]:
+    container = store.find(engine.paths, name)
+    state = container.state()
+    if state is None or "pid" not in state:
+        raise Conflict(
+            f"container {container.name} is not running", hint=f"rootless start {container.name}"
+        )
+    from rootless.kernel.namespace import FILES
+
+    place = f"/proc/{state['pid']}/ns"
+    return {"user": f"{place}/user", kind: f"{place}/{FILES.get(kind, kind)}"}
+
+
+def time_zone(request: RunRequest) -> tuple[Mount, ...]:
+    """``--tz``: a zone of the host's database, or ``local``, shown as /etc/localtime."""
+    if request.tz is None:
+        return ()
+    if request.tz == "local":
+        return (Mount("bind", os.path.realpath("/etc/localtime"), "/etc/localtime", ("ro",)),)
+    path = os.path.normpath(f"/usr/share/zoneinfo/{request.tz}")
+    if not path.startswith("/usr/share/zoneinfo/") or not os.path.isfile(path):
+        raise NotFound(
+            f"no time zone {request.tz!r}", hint="a name such as Europe/Berlin, or local"
+        )
+    return (Mount("bind", path, "/etc/localtime", ("ro",)),)
+
+
+def read_only_scratch(request: RunRequest) -> tuple[Mount, ...]:
+    """With ``--read-only`` the usual places for temporary files stay writable, as in podman."""
+    if not (request.read_only and request.read_only_tmpfs):
+        return ()
+    taken = {each.target for each in (*request.volume, *request.mount, *request.tmpfs)}
+    return tuple(
+        Mount("tmpfs", "tmpfs", path, ("nosuid", "nodev", "mode=1777", "copy-up"))
+        for path in ("/run", "/tmp", "/var/tmp")
+        if path not in taken
+    )
+
+
+def check_hostname(request: RunRequest, chosen: dict[str, str]) -> None:
+    """A host name needs a UTS namespace of the container's own."""
+    if request.hostname and chosen.get("uts"):
+        raise Unsupported("--hostname and a shared UTS namespace exclude each other")
