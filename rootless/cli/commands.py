@@ -24,8 +24,17 @@ PANELS: dict[str, dict[str, str]] = {
         "create": "run",
         "rm": "containers",
     },
-    "Run": {},
-    "About": {
+    "Images": {
+        "pull": "images",
+        "images": "images",
+        "tag": "images",
+        "untag": "images",
+        "history": "images",
+        "image inspect": "images",
+        "image tree": "images",
+        "image exists": "images",
+    },
+    "Host": {
         "version": "system",
         "completion": "completion",
         "help": "system",

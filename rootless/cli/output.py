@@ -114,6 +114,14 @@ def document(value: Mapping[str, object], format: str | None = None) -> None:
         template(format, [value])
 
 
+def documents(values: Sequence[Mapping[str, object]], format: str | None = None) -> None:
+    """What ``inspect`` found: one JSON array, or a line of a template for each."""
+    if format is None or format == "json":
+        write(to_json(list(values)))
+    else:
+        template(format, values)
+
+
 def to_json(value: object) -> str:
     """JSON for people: indented by four."""
     import json

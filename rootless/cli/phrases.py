@@ -67,11 +67,21 @@ def familiar(reference: str) -> str:
 
 
 def seconds_since_1970(text: str) -> float:
-    """RFC 3339 in UTC to seconds; datetime would cost more than a list of containers."""
-    date, _, clock = text.rstrip("Z").partition("T")
-    year, month, day = map(int, date.split("-"))
-    hours, minutes, seconds = clock.split(":")
-    return _days(year, month, day) * 86400 + int(hours) * 3600 + int(minutes) * 60 + float(seconds)
+    """RFC 3339 to seconds, 0 for anything else; datetime would cost more than a list of containers."""
+    try:
+        date, _, clock = text.upper().partition("T")
+        year, month, day = map(int, date.split("-"))
+        hours, minutes, seconds = clock[:5].split(":") + [clock[6:].rstrip("Z")]
+        sign = max(seconds.find("+"), seconds.find("-"))
+        offset_s = 0
+        if sign >= 0:
+            ahead = seconds[sign:].replace(":", "")
+            offset_s = int(ahead[:3]) * 3600 + int(ahead[0] + ahead[3:5]) * 60
+            seconds = seconds[:sign]
+        days = _days(year, month, day)
+        return days * 86400 + int(hours) * 3600 + int(minutes) * 60 + float(seconds) - offset_s
+    except ValueError:
+        return 0.0
 
 
 def _days(year: int, month: int, day: int) -> int:

@@ -83,3 +83,16 @@ def test_ids_and_long_texts_are_cut():
     assert phrases.ellipsis("abcdef", 4) == "abc…"
     assert phrases.ellipsis("abcd", 4) == "abcd"
     assert phrases.printable("é\x07\x9b") == "é\\x07\\x9b"
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"),
+    [
+        ("1970-01-01T00:00:00Z", 0), ("1970-01-02T00:00:01.5Z", 86401.5), ("2024-02-29T12:00:00Z", 1709208000),
+        ("2024-03-01T00:00:00Z", 1709251200), ("2026-11-24T16:58:04.123456789Z", 1795539484.123456789),
+        ("2000-01-01T02:00:00+02:00", 946684800), ("1999-12-31T18:30:00-05:30", 946684800), ("0001-01-01T00:00:00Z", -62135596800),
+        ("", 0), ("yesterday", 0), ("2024-13-99", 0), ("2024-01-01T00:00:00+x", 0),
+    ],
+)  # fmt: skip
+def test_times_of_documents(text, seconds):
+    assert phrases.seconds_since_1970(text) == pytest.approx(seconds)

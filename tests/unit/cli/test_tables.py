@@ -82,7 +82,7 @@ def test_aliases_lead_to_commands_and_nouns_are_known():
     [
         (["versoin"], "did you mean rootless version?"),
         (["--bug"], "flags follow the command"),
-        (["image", "frobnicate"], "rootless --help lists the commands"),
+        (["image", "zzz"], "rootless --help lists the commands"),
     ],
 )
 def test_an_unknown_command_suggests_the_nearest(line, hint):
