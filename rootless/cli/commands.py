@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from rootless.errors import InvalidRequest
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
 # Title -> command -> module, of ``rootless.cli`` and of ``rootless.cli.options``.
 PANELS: dict[str, dict[str, str]] = {
@@ -110,19 +110,24 @@ def resolve(argv: Sequence[str]) -> tuple[str, Sequence[str]]:
 def _resolve_noun(noun: str, argv: Sequence[str]) -> tuple[str, Sequence[str]]:
     if len(argv) < 2 or argv[1] in ("-h", "--help"):
         return "help", [noun]
-    name = verbs(noun).get(argv[1])
-    if name is None:
-        raise unknown_command(f"{noun} {argv[1]}")
-    return name, argv[2:]
+    known = verbs(noun)
+    if argv[1] not in known:
+        near = _nearest(argv[1], known)
+        remedy = f"did you mean rootless {noun} {near}?" if near else f"rootless {noun} lists them"
+        raise InvalidRequest(f"rootless {noun} has no command {argv[1]}", hint=remedy)
+    return known[argv[1]], argv[2:]
 
 
 def unknown_command(name: str) -> InvalidRequest:
     """The error that suggests the nearest command."""
-    from difflib import get_close_matches
-
-    known = [*COMMANDS, *(alias for alias, target in ALIASES.items() if target in COMMANDS)]
-    near = get_close_matches(name, known, 1, 0.6)
     if name.startswith("-"):
         return InvalidRequest(f"rootless has no flag {name}", hint="flags follow the command")
-    hint = f"did you mean rootless {near[0]}?" if near else "rootless --help lists the commands"
+    near = _nearest(name, [*COMMANDS, *NOUNS])
+    hint = f"did you mean rootless {near}?" if near else "rootless --help lists the commands"
     return InvalidRequest(f"rootless has no command {name}", hint=hint)
+
+
+def _nearest(name: str, known: Iterable[str]) -> str | None:
+    from difflib import get_close_matches
+
+    return next(iter(get_close_matches(name, [*known], 1, 0.6)), None)

@@ -55,12 +55,25 @@ def resolve_image(engine: Engine, request: RunRequest, report: Report) -> Image:
         else:
             if request.platform is None and all(map(engine.layers.has, image.chain)):
                 return image
-    from rootless.engine.images import ensure  # type: ignore[import-not-found,unused-ignore]
+    from rootless.engine.images import ensure
+    from rootless.engine.registries import Access
 
-    pulled: Image = ensure(
-        engine, request.image, policy=request.pull, platform=request.platform, report=report
+    access = Access(
+        creds=request.creds,
+        authfile=request.authfile,
+        tls_verify=request.tls_verify,
+        cert_dir=request.cert_dir,
+        retry=request.retry,
+        retry_delay_s=request.retry_delay,
     )
-    return pulled
+    return ensure(
+        engine,
+        request.image,
+        policy=request.pull,
+        platform=request.platform,
+        report=report,
+        access=access,
+    )
 
 
 def create(engine: Engine, request: RunRequest, report: Report = events.ignore) -> Prepared:

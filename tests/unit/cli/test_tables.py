@@ -82,7 +82,9 @@ def test_aliases_lead_to_commands_and_nouns_are_known():
     [
         (["versoin"], "did you mean rootless version?"),
         (["--bug"], "flags follow the command"),
-        (["image", "zzz"], "rootless --help lists the commands"),
+        (["image", "zzz"], "rootless image lists them"),
+        (["image", "tre"], "did you mean rootless image tree?"),
+        (["imag", "ls"], "did you mean rootless image?"),
     ],
 )
 def test_an_unknown_command_suggests_the_nearest(line, hint):
