@@ -1,8 +1,8 @@
 """Make a virtual environment with our dependencies, also where ensurepip is missing.
 
 Debian splits ensurepip from Python (package python3-venv), and a user without sudo cannot add it.
-The environment itself never needs it; only pip does, and there are other ways to a pip: see
-``find_pip``.  Standard library only, for it runs before anything is installed.
+The environment itself never needs it; only pip comes that way, and there are others: ``find_pip``.
+Standard library only, for it runs before anything is installed.
 
     python3 scripts/parts/environment.py DIRECTORY [--project] [--group NAME ...]
 """
@@ -23,7 +23,6 @@ import tempfile
 import tomllib
 import venv
 from pathlib import Path
-from urllib.error import URLError
 from urllib.parse import urljoin
 from urllib.request import Request, urlopen
 
@@ -44,7 +43,11 @@ def main() -> None:
             install_again(options.directory)
             return
         make(options.directory, options.group, project=options.project)
-    except (subprocess.CalledProcessError, URLError, OSError) as error:
+    except subprocess.CalledProcessError as error:
+        sys.exit(
+            f"cannot install into {options.directory}: exit status {error.returncode}, see above"
+        )
+    except OSError as error:
         sys.exit(f"cannot make a virtual environment in {options.directory}: {error}")
 
 
@@ -62,7 +65,7 @@ def make(directory: Path, groups: list[str], *, project: bool) -> None:
         install = [*pip, "install", "-qq", "--disable-pip-version-check"]
         # What is installed must not depend on where somebody's Python puts user packages.
         environment = {**os.environ, "PIP_USER": "0", "PIP_ROOT_USER_ACTION": "ignore"}
-        subprocess.run([*install, *wanted], check=True, env=environment)
+        subprocess.run([*install, "pip", *wanted], check=True, env=environment)
         if project:
             install_project(install, Path(scratch), environment)
     stamp_file.write_text(stamp, encoding="utf-8")
@@ -105,17 +108,25 @@ def install_copy(install: list[str], scratch: Path, environment: dict[str, str])
 
 
 def find_pip(directory: Path, scratch: Path) -> list[str]:
-    """A command that installs into the environment, by the first way that this host offers."""
+    """A command that installs into the environment, by the first way that this host offers.
+
+    The newest pip comes first: what older ones write as a command imports ``re`` before anything
+    else, and that is a third of what `rootless run` may take.
+    """
     python = str(directory / "bin" / "python")
+    try:
+        return [python, str(fetch_pip(scratch) / "pip")]  # a wheel is a zip file that can be run
+    except (OSError, ValueError) as error:
+        print(f"cannot fetch pip ({error}): taking the one of this host", file=sys.stderr)
     if _succeeds(python, "-c", "import ensurepip") and _succeeds(python, "-m", "ensurepip"):
         return [python, "-m", "pip"]
     # A pip of the host can work on another environment since 22.3.
     if _succeeds(sys.executable, "-m", "pip", "--python", python, "--version"):
         return [sys.executable, "-m", "pip", "--python", python]
-    # A wheel is a zip file, and pip can be run out of it.
     wheels = sorted(Path("/usr/share/python-wheels").glob("pip-*.whl"))
-    wheel = wheels[-1] if wheels else fetch_pip(scratch)
-    return [python, str(wheel / "pip")]
+    if wheels:
+        return [python, str(wheels[-1] / "pip")]
+    raise OSError("there is no pip here, and the package index cannot be reached")
 
 
 def _succeeds(*argv: str) -> bool:
@@ -124,9 +135,6 @@ def _succeeds(*argv: str) -> bool:
 
 def fetch_pip(scratch: Path) -> Path:
     """Download the newest release of pip from the package index and verify its digest."""
-    print(
-        "ensurepip and pip are missing here: fetching pip from the package index", file=sys.stderr
-    )
     index = index_url().rstrip("/") + "/pip/"
     releases = []
     for name, url, digest in _listed_files(index, _get(index, accept=f"{SIMPLE_JSON}, text/html")):
