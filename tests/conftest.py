@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from tests.support.images import Images
+    from tests.support.podman import Podman
     from tests.support.registry import Registry
 
 PURE = ("tests/unit/", "tests/startup/")
@@ -113,7 +114,7 @@ def fresh_rootless(new_store: Callable[[], Rootless]) -> Iterator[Rootless]:
 @pytest.fixture(scope="session")
 def busybox(rootless: Rootless, images: Images) -> str:
     """The busybox image, already in the shared store."""
-    rootless("pull", "-q", images.busybox)
+    rootless("run", "--rm", "--network", "none", images.busybox, "true")
     return images.busybox
 
 
@@ -123,6 +124,19 @@ def debian(rootless: Rootless, images: Images) -> str:
     require("mmdebstrap")
     rootless("pull", "-q", images.debian, timeout_s=300)
     return images.debian
+
+
+@pytest.fixture(scope="session")
+def podman(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Podman]:
+    """podman with a store of its own, to read what we made."""
+    require("podman")
+    from tests.support.podman import Podman
+
+    directory = str(tmp_path_factory.mktemp("podman"))
+    peer = Podman(directory)
+    yield peer
+    peer.stop()
+    remove_as_owner(directory)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

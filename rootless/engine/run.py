@@ -107,8 +107,13 @@ def foreground(engine: Engine, prepared: Prepared, *, interactive: bool) -> int:
                     "network": network._asdict(),
                 },
             )
-            launch.start(created)
-            code = supervise.wait(created.pid)
+            # Before the program can have said anything: from then on signals are its own.
+            forwarding = supervise.Forwarding(supervise.sender(created.pid))
+            try:
+                launch.start(created)
+                code = supervise.wait(created.pid, forward=False)
+            finally:
+                forwarding.close()
         except BaseException:
             launch.kill(created.pid)
             raise

@@ -151,6 +151,10 @@ class _Drop:
         )
 
     def session(self) -> None:
+        # What is ignored stays so over exec: Python ignores SIGPIPE, the monitor SIGINT, too.
+        for number in range(1, _signal.NSIG):
+            if _signal.getsignal(number) == _signal.SIG_IGN:
+                _signal.signal(number, _signal.SIG_DFL)
         # A session of its own: the caller's terminal is not ours to push input into.
         if self.plan.init:
             return  # the program below gets a session, and the terminal, of its own

@@ -24,7 +24,7 @@ class Snapshot(NamedTuple):
     def added_since(self, earlier: Snapshot) -> list[str]:
         """One line for each thing that is here now and was not before."""
         return [
-            f"{kind[:-1]} {each}"
+            f"{kind}: {each}"
             for kind, now, before in zip(self._fields, self, earlier, strict=True)
             for each in sorted(now - before)
         ]

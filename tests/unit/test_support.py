@@ -38,5 +38,5 @@ def test_a_layer_archive_has_what_was_asked_for():
 def test_a_leak_is_named():
     empty = leaks.Snapshot(*[frozenset()] * 5)
     later = empty._replace(mounts=frozenset({"/mnt"}), files=frozenset({"/tmp/x"}))
-    assert later.added_since(empty) == ["mount /mnt", "file /tmp/x"]
+    assert later.added_since(empty) == ["mounts: /mnt", "files: /tmp/x"]
     assert empty.added_since(later) == []
