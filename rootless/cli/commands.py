@@ -35,6 +35,9 @@ PANELS: dict[str, dict[str, str]] = {
         "image exists": "images",
     },
     "Host": {
+        "info": "system",
+        "unshare": "system",
+        "system reset": "system",
         "version": "system",
         "completion": "completion",
         "help": "system",

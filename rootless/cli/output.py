@@ -153,15 +153,47 @@ def _cell(value: object) -> object:
     return printable(value)
 
 
-def is_terminal(fd: int) -> bool:
-    """Whether a person sees what is written there."""
-    import os
-
-    return os.isatty(fd)
-
-
 def fields(facts: Mapping[str, object]) -> None:
     """Names and values, one a line."""
     width = max(map(len, facts), default=0) + 1
     for name, value in facts.items():
         write(f"{(name + ':').ljust(width)}  {value}")
+
+
+def outline(value: Mapping[str, object], depth: int = 0) -> None:
+    """A document for people: names and values, what is inside indented."""
+    indent = "  " * depth
+    for name, inner in value.items():
+        if isinstance(inner, dict) and inner:
+            write(f"{indent}{name}:")
+            outline(inner, depth + 1)
+        elif isinstance(inner, list) and any(isinstance(each, dict) for each in inner):
+            write(f"{indent}{name}:")
+            for each in inner:
+                items = each.items() if isinstance(each, dict) else ()
+                write(f"{indent}  - " + ", ".join(f"{k}: {_plain(v)}" for k, v in items))
+        else:
+            write(f"{indent}{name}: {_plain(inner)}")
+
+
+def _plain(value: object) -> str:
+    match value:
+        case None:
+            return "-"
+        case bool():
+            return "true" if value else "false"
+        case list() | tuple() | dict():
+            return ", ".join(map(str, value)) or "-"
+        case _:
+            return str(value)
+
+
+def confirm(question: str) -> bool:
+    """Ask a person; only "y" or "yes" is yes.  Raises InvalidRequest where nobody can answer."""
+    if not sys.stdin.isatty():
+        from rootless.errors import InvalidRequest
+
+        raise InvalidRequest("nobody is there to confirm it", hint="--force asks nobody")
+    sys.stderr.write(f"{question} [y/N] ")
+    sys.stderr.flush()
+    return sys.stdin.readline().strip().lower() in ("y", "yes")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from rootless.cli import output
+from rootless.engine import Engine
 
 
 def version(*, format: str | None = None) -> None:
@@ -31,3 +32,34 @@ def help(words: tuple[str, ...] = ()) -> None:
     from rootless.cli import help as texts
 
     output.write(texts.help_on(words))
+
+
+def info(*, format: str | None = None) -> None:
+    """Show what this host can do and what was chosen."""
+    from rootless.engine.info import info as facts_of
+
+    facts = facts_of(Engine.open())
+    if format is None:
+        output.outline(facts)
+    else:
+        output.document(facts, format)
+
+
+def unshare(args: tuple[str, ...] = ()) -> int:
+    """Run a program as root of the user namespace, for files of subordinate ids."""
+    import os
+
+    from rootless.engine import housekeeping
+
+    return housekeeping.unshare(Engine.open(), args or (os.environ.get("SHELL") or "/bin/sh",))
+
+
+def system_reset(*, force: bool = False) -> int:
+    """Remove everything that was ever stored."""
+    from rootless.engine import housekeeping
+
+    question = "Remove all containers, images, volumes and caches?"
+    if not force and not output.confirm(question):
+        return 1
+    housekeeping.reset()
+    return 0
