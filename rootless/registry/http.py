@@ -145,7 +145,10 @@ class Http:
         self, method: str, url: str, headers: Mapping[str, str], body: Body | None
     ) -> tuple[BaseHTTPResponse, bool]:
         """Make a request and follow redirects; only to the registry itself goes what is secret."""
-        own = True
+        own = self._is_own(url)
+        if not own:
+            self._check_redirect(self._base or url, url)
+            headers = _without_authorization(headers)
         for _ in range(_REDIRECT_LIMIT):
             response = self._exchange(method, url, headers, body, own=own)
             location = response.headers.get("Location")
@@ -156,11 +159,16 @@ class Http:
             self._check_redirect(url, target)
             if _origin(target) != _origin(url):
                 own = False
-                headers = {
-                    key: value for key, value in headers.items() if key.lower() != "authorization"
-                }
+                headers = _without_authorization(headers)
             url = target
         raise RegistryFailed(f"{self.source.host} redirects in circles")
+
+    def _is_own(self, url: str) -> bool:
+        """Whether an address is the registry's: what it names for uploads may be elsewhere."""
+        scheme, host, port = _origin(url)
+        return (host, port) == _origin(f"{scheme}://{self.source.host}")[1:] and (
+            scheme == "https" or self.insecure or is_loopback(host)
+        )
 
     def _check_redirect(self, url: str, target: str) -> None:
         try:
@@ -375,6 +383,10 @@ def _retry_after(value: str | None) -> float | None:
         return max(parsedate_to_datetime(value).timestamp() - time.time(), 0.0)
     except ValueError:
         return None
+
+
+def _without_authorization(headers: Mapping[str, str]) -> Mapping[str, str]:
+    return {key: value for key, value in headers.items() if key.lower() != "authorization"}
 
 
 def _origin(url: str) -> tuple[str, str, int | None]:
