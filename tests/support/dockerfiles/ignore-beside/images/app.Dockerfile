@@ -1,0 +1,3 @@
+FROM busybox
+COPY . /c
+RUN test ! -e /c/only-for-app && test -e /c/only-for-others
