@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 
 from rootless.cli import load, output
-from rootless.cli.commands import NOUNS, PANELS, resolve, summary, verbs
+from rootless.cli.commands import NOUNS, PANELS, resolve, verbs
 from rootless.errors import RootlessError
 
 if TYPE_CHECKING:
@@ -88,14 +88,14 @@ def propose(words: Sequence[str], lookup: Lookup) -> Proposals:
 
 
 def _commands() -> Proposals:
-    words = [(name, summary(name)) for panel in PANELS.values() for name in panel]
+    words = [(name, load(name)[0].help) for panel in PANELS.values() for name in panel]
     plain = [(name, text) for name, text in words if " " not in name]
     nouns = [(noun, f"Commands on a {noun}") for noun in NOUNS if verbs(noun)]
     return Proposals((*plain, *nouns))
 
 
 def _verbs(noun: str) -> Proposals:
-    return Proposals(tuple((verb, summary(name)) for verb, name in verbs(noun).items()))
+    return Proposals(tuple((verb, load(name)[0].help) for verb, name in verbs(noun).items()))
 
 
 def _arguments(command: Command, before: Sequence[str], current: str, lookup: Lookup) -> Proposals:

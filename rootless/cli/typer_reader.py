@@ -11,7 +11,6 @@ import typer
 from typer.core import TyperArgument, TyperCommand, TyperOption
 
 from rootless.cli.argv import convert
-from rootless.cli.commands import summary
 from rootless.cli.values import boolean
 from rootless.errors import InvalidRequest
 
@@ -79,9 +78,7 @@ class _Typed(TyperCommand):
         super().__init__(
             command.name,
             params=parameters,
-            help=summary(command.name)
-            + "."
-            + (f"\n\n{command.details}" if command.details else ""),
+            help=command.help + "." + (f"\n\n{command.details}" if command.details else ""),
             add_help_option=False,
             rich_markup_mode=None,
             context_settings={"allow_interspersed_args": command.interspersed},

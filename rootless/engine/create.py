@@ -6,17 +6,13 @@ import os
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from rootless import events, files
-from rootless.engine import isolation
+from rootless.engine import connectivity, isolation
 from rootless.engine import options as merge
 from rootless.engine.health import health_options
 from rootless.engine.identity import group_ids, user_of
 from rootless.engine.names import random_name
 from rootless.engine.surroundings import kernel_facts, profile_of, seccomp_filter
-from rootless.engine.sweep import sweep
 from rootless.errors import Conflict, InvalidRequest, NotFound, StoreFailed, Unsupported
-from rootless.network import names
-from rootless.network.backend import NO_NETWORK, NetworkRequest, pick_backend, split_mode
-from rootless.network.ports import parse_exposed, parse_ports, publish_all
 from rootless.rootfs import Rootfs
 from rootless.runtime import container as store
 from rootless.runtime.container import Container
@@ -30,7 +26,8 @@ if TYPE_CHECKING:
     from rootless.engine.requests import MountRequest, RunRequest
     from rootless.events import Report
     from rootless.image.documents import ContainerConfig, Image
-    from rootless.network.backend import Backend
+    from rootless.network.backend import Backend, NetworkRequest
+    from rootless.network.members import Wish
     from rootless.runtime.container import Record
     from rootless.runtime.options import ContainerOptions
     from rootless.runtime.spec import Spec
@@ -86,7 +83,6 @@ def create(engine: Engine, request: RunRequest, report: Report = events.ignore) 
     merge.check_supported(request)
     if request.name is not None:
         store.check_name("container", request.name)
-    sweep(engine)
     with engine.use_store():
         image = resolve_image(engine, request, report)
         with files.scratch(engine.paths.scratch, "container") as scratch:
@@ -113,6 +109,8 @@ class _Draft:
         self.image = image
         self.scratch = scratch
         self.id = store.new_id()
+        self.name = request.name or random_name()
+        self.wishes: tuple[Wish, ...] = ()
         self.bundle = engine.paths.container(self.id)
         self.config: ContainerConfig = image.config.get("config") or {}
 
@@ -126,7 +124,7 @@ class _Draft:
             user = user._replace(
                 groups=user.groups + group_ids(request.group_add, rootfs, engine.id_map)
             )
-        backend, network = _network(engine, request, self.config, report)
+        backend, network = self.network(report)
         chosen = isolation.namespaces(engine, request)
         if not backend.new_namespace:
             chosen.setdefault("network", "host")
@@ -154,10 +152,8 @@ class _Draft:
             "landlock": options.landlock,
             "preserve_fds": options.preserve_fds,
             "init": options.init,
-            "limits": _limits(request),
-            "cgroup_parent": request.cgroup_parent,
-            "cgroups": request.cgroups,
             "network": [network.mode, network.ports, network.options],
+            "networks": [each._asdict() for each in self.wishes],
         }
         health = health_options(request, self.config)
         if health is not None:
@@ -165,9 +161,24 @@ class _Draft:
         store.write_spec(self.scratch, spec)
         store.write_record(self.scratch, record)
         container = Container(engine.paths, record)
-        return Prepared(
-            container, plan_of(engine, record, spec, bundle=self.scratch), backend, network
+        plan = connectivity.joined(
+            plan_of(engine, record, spec, bundle=self.scratch), backend, network
         )
+        return Prepared(container, plan, backend, network)
+
+    def network(self, report: Report) -> tuple[Backend, NetworkRequest]:
+        """Which network it gets."""
+        network, self.wishes = connectivity.network_of(self.request, self.config)
+        backend = connectivity.backend_of(
+            self.engine,
+            network,
+            self.wishes,
+            container=self.id,
+            name=self.name,
+            resolvers=self.request.dns,
+        )
+        connectivity.warn(backend, network, report)
+        return backend, network
 
     def confined(self, options: ContainerOptions) -> ContainerOptions:
         """With what loosens or tightens it; a profile is copied, so that it cannot change later."""
@@ -186,7 +197,7 @@ class _Draft:
         grace = request.stop_timeout
         return {
             "id": self.id,
-            "name": request.name or random_name(),
+            "name": self.name,
             "created": store.timestamp(),
             "image": self.image.reference or request.image,
             "image_id": self.image.image_id,
@@ -207,37 +218,17 @@ class _Draft:
 
     def identity_mounts(self, backend: Backend, network: NetworkRequest) -> tuple[Mount, ...]:
         """/etc/hosts, /etc/hostname and /etc/resolv.conf: files of the bundle, bound over the image's."""
-        request = self.request
-        attachment = backend.addresses(network)
-        hostname = request.hostname or self.id[:12]
-        texts = {
-            "hostname": names.hostname(hostname),
-            "resolv.conf": names.resolv_conf(
-                host=names.parse_resolver(_read_text("/etc/resolv.conf")),
-                nameservers=attachment.nameservers,
-                dns=request.dns,
-                dns_search=request.dns_search,
-                dns_options=request.dns_option,
-                own_loopback=not backend.new_namespace,
-            ),
-        }
-        if not request.no_hosts:
-            texts["hosts"] = names.hosts(
-                hostname=hostname,
-                addresses=tuple(each for each in (attachment.address, attachment.address6) if each),
-                host_address=attachment.host_address,
-                extra=tuple(names.parse_extra_host(each) for each in request.add_host),
-                base=None if backend.new_namespace else _read_text("/etc/hosts"),
-            )
-        mounts = []
-        for name, text in texts.items():
-            with open(f"{self.scratch}/{name}", "w", encoding="utf-8") as file:
-                file.write(text)
-            os.chmod(f"{self.scratch}/{name}", 0o644)
-            mounts.append(
-                Mount("bind", f"{self.bundle}/{name}", f"/etc/{name}", ("rbind", "rprivate"))
-            )
-        return tuple(mounts)
+        written = connectivity.write_texts(
+            self.scratch,
+            backend.addresses(network),
+            hostname=self.request.hostname or self.id[:12],
+            shares_host=not backend.new_namespace,
+            settings=_given(self.request),
+        )
+        return tuple(
+            Mount("bind", f"{self.bundle}/{name}", f"/etc/{name}", ("rbind", "rprivate"))
+            for name in written
+        )
 
     def moved(self, rootfs: Rootfs) -> Rootfs:
         """The same with the paths it will have."""
@@ -281,15 +272,6 @@ def plan_of(engine: Engine, record: Record, spec: Spec, *, bundle: str) -> Launc
         preserve_fds=launch["preserve_fds"],
         init=launch["init"],
     )
-
-
-def _limits(request: RunRequest) -> tuple[Any, ...]:
-    """Imported only when there is one."""
-    if not any(getattr(request, field) for field in merge.LIMITING):
-        return ()
-    from rootless.engine.limits import limits_of
-
-    return limits_of(request)
 
 
 def _given(request: RunRequest) -> dict[str, Any]:
@@ -337,31 +319,6 @@ def _remove_namesake(engine: Engine, name: str) -> None:
         remove(engine, store.find(engine.paths, name), force=True)
     except NotFound:
         pass
-
-
-def _network(
-    engine: Engine, request: RunRequest, config: ContainerConfig, report: Report
-) -> tuple[Backend, NetworkRequest]:
-    if len(request.network) > 1:
-        raise Unsupported("more than one --network is not supported")
-    mode, options = split_mode(request.network[0] if request.network else "")
-    if mode in ("container", "ns"):
-        mode, options = "joined", ()
-    ports = tuple(port for text in request.publish for port in parse_ports(text))
-    if request.publish_all:
-        exposed = (*(config.get("ExposedPorts") or ()), *request.expose)
-        ports = publish_all(tuple(each for text in exposed for each in parse_exposed(text)), ports)
-    backend = pick_backend(mode, engine.host)
-    if mode == "private" and backend.name == "none":
-        report(events.Notice(NO_NETWORK, "warning"))
-    return backend, NetworkRequest(mode=mode, ports=ports, options=options)
-
-
-def _read_text(path: str) -> str:
-    try:
-        return files.read_bytes(path).decode(errors="replace")
-    except OSError:
-        return ""
 
 
 def _tmpfs_options(given: tuple[str, ...]) -> tuple[str, ...]:

@@ -17,17 +17,9 @@ if TYPE_CHECKING:
     from rootless.runtime.users import User
 
 CONFINING = ("privileged", "cap_add", "cap_drop", "security_opt", "sysctl", "ulimit", "device")
-LIMITING = (
-    *("memory", "memory_reservation", "memory_swap", "cpus", "cpu_shares", "cpu_period"),
-    *("cpu_quota", "cpuset_cpus", "cpuset_mems", "pids_limit", "blkio_weight"),
-    *("device_read_bps", "device_read_iops", "device_write_bps", "device_write_iops"),
-    "cgroup_conf",
-)
 PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 # Flags that the engine acts on, here or elsewhere.  Any other that was given is refused by name.
 _HANDLED = {
-    *LIMITING,
-    *("cgroup_parent", "cgroups"),
     *("image", "args", "name", "label", "annotation", "replace", "rm", "rmi", "cidfile"),
     *("pidfile", "platform", "pull", "authfile", "creds", "tls_verify", "cert_dir", "retry"),
     *("retry_delay", "entrypoint", "env", "env_host", "env_merge", "http_proxy", "unsetenv"),
@@ -35,6 +27,7 @@ _HANDLED = {
     *("sig_proxy", "attach", "read_only", "volume", "mount", "tmpfs", "network", "hostname"),
     *("no_hosts", "dns", "dns_option", "dns_search", "add_host", "stop_signal", "stop_timeout"),
     *("shm_size", "domainname", "preserve_fds", "oom_score_adj", "publish", "publish_all"),
+    *("network_alias", "ip", "ip6", "mac_address", "hosts_file"),
     *("expose", "cap_add", "cap_drop", "security_opt", "privileged", "sysctl", "ulimit"),
     *("device", "tz", "pid", "ipc", "uts", "cgroupns", "read_only_tmpfs", "init", "log_driver"),
     *("log_opt", "restart", "timeout", "detach_keys", "health_cmd", "health_interval"),

@@ -6,11 +6,9 @@ import os
 from typing import TYPE_CHECKING, NamedTuple
 
 from rootless import events, files
+from rootless.engine import connectivity
 from rootless.engine.create import create, plan_of
-from rootless.engine.surroundings import make_cgroup
 from rootless.errors import RootlessError
-from rootless.network.backend import NetworkRequest, pick_backend
-from rootless.network.ports import PortMapping
 from rootless.runtime import container as store
 from rootless.runtime import launch, supervise
 
@@ -68,30 +66,31 @@ def prepare(engine: Engine, container: store.Container) -> Prepared:
     """A stored container, ready to be launched again."""
     from rootless.engine.create import Prepared
 
-    mode, ports, options = container.record["launch"]["network"]
-    request = NetworkRequest(mode, tuple(PortMapping(*each) for each in ports), tuple(options))
-    return Prepared(
-        container,
-        plan_of(engine, container.record, container.spec(), bundle=container.bundle),
-        pick_backend(mode, engine.host),
-        request,
+    spec = container.spec()
+    plan = plan_of(engine, container.record, spec, bundle=container.bundle)
+    backend, request = connectivity.stored(engine, container.record)
+    connectivity.write_texts(
+        container.bundle,
+        backend.addresses(request),
+        hostname=spec.get("hostname") or container.id[:12],
+        shares_host=not backend.new_namespace,
+        settings=container.record["settings"],
     )
+    return Prepared(container, connectivity.joined(plan, backend, request), backend, request)
 
 
 def foreground(engine: Engine, prepared: Prepared, *, interactive: bool) -> int:
     """Launch and stand by until the program ends.  Raises LaunchFailed; Conflict when it runs already."""
     container = prepared.container
-    alive = container.hold()
+    os.makedirs(container.run_directory, mode=0o700, exist_ok=True)
+    alive = files.open_lock(container.alive_lock, wait=False)
     links: list[Link] = []
-    cgroup = None
     null = -1 if interactive else os.open("/dev/null", os.O_RDONLY | os.O_CLOEXEC)
     started = store.timestamp()
     try:
-        cgroup = make_cgroup(engine, container.record)
         created = launch.create(
             prepared.plan,
             (0 if interactive else null, 1, 2),
-            enter_cgroup=cgroup.add if cgroup is not None else None,
             attach=lambda pid: links.append(
                 prepared.backend.start(
                     pid, prepared.network._replace(directory=container.run_directory)
@@ -108,7 +107,6 @@ def foreground(engine: Engine, prepared: Prepared, *, interactive: bool) -> int:
                     "started": started,
                     "status": "running",
                     "network": network._asdict(),
-                    "cgroup": cgroup.path if cgroup is not None else "",
                 },
             )
             # Before the program can have said anything: from then on signals are its own.
@@ -125,8 +123,6 @@ def foreground(engine: Engine, prepared: Prepared, *, interactive: bool) -> int:
     finally:
         for link in links:
             link.close()
-        if cgroup is not None:
-            cgroup.remove()
         if null >= 0:
             os.close(null)
         _forget(container)

@@ -41,7 +41,6 @@ class AddressPlan(NamedTuple):
         return f"{self.prefix6}100"
 
 
-INTERFACE = "eth0"
 _PREFIXES = ("10.0.2", "10.98.213", "172.31.213", "192.168.213")
 
 
@@ -74,6 +73,14 @@ def _swapped(text: str) -> int:
 
 def _number(address: str) -> int:
     return int.from_bytes(bytes(int(part) for part in address.split(".")), "big")
+
+
+def host_networks() -> list[str]:
+    """The IPv4 networks that the host has routes into, as ``10.0.2.0/24``."""
+    return [
+        f"{'.'.join(map(str, start.to_bytes(4, 'big')))}/{mask.bit_count()}"
+        for start, mask in _destinations(_read("/proc/net/route"))
+    ]
 
 
 class HostView(NamedTuple):

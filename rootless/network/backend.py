@@ -23,6 +23,7 @@ class NetworkRequest(NamedTuple):
     options: tuple[str, ...] = ()  # after "pasta:" or "slirp4netns:"
     directory: str | None = None
     mac_address: str | None = None
+    interface: str = "eth0"
 
 
 class Attachment(NamedTuple):
@@ -37,6 +38,8 @@ class Attachment(NamedTuple):
     nameservers: tuple[str, ...] = ()
     interface: str | None = None
     mac_address: str | None = None
+    outside: str | None = None  # on user networks: the backend for the way out
+    places: tuple[dict[str, object], ...] = ()  # on user networks: one for each
 
 
 class Link(Protocol):
@@ -73,6 +76,13 @@ class Backend(Protocol):
 
     @property
     def new_namespace(self) -> bool: ...
+
+    def namespaces(self, request: NetworkRequest) -> tuple[tuple[str, str], ...]:
+        """The (kind, path) of namespaces that the container must join instead of having its own.
+
+        Asked for at each launch, right before it.
+        """
+        ...
 
     def addresses(self, request: NetworkRequest) -> Attachment:
         """What attaching will give, known before the container exists (for hosts and resolv.conf).

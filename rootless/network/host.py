@@ -16,6 +16,9 @@ class HostNetwork:
     name = "host"
     new_namespace = False
 
+    def namespaces(self, request: NetworkRequest) -> tuple[tuple[str, str], ...]:
+        return ()
+
     def addresses(self, request: NetworkRequest) -> Attachment:
         return Attachment(backend=self.name, host_address="127.0.0.1")
 

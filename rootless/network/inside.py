@@ -41,9 +41,22 @@ def fork(run: Callable[[], object], *, name: str, kept: tuple[int, ...]) -> int:
     return pid
 
 
-def _child(run: Callable[[], object], name: str, kept: tuple[int, ...]) -> NoReturn:
+def fork_daemon(run: Callable[[], object], *, name: str, kept: tuple[int, ...]) -> None:
+    """The same for a process that outlives us and is nobody's child."""
+    pid = os.fork()
+    if pid == 0:
+        if os.fork() == 0:
+            _child(run, name, kept, outlives=True)
+        os._exit(0)
+    _wait(pid)
+
+
+def _child(
+    run: Callable[[], object], name: str, kept: tuple[int, ...], *, outlives: bool = False
+) -> NoReturn:
     try:
-        process.set_parent_death_signal(signal.SIGKILL)
+        if not outlives:
+            process.set_parent_death_signal(signal.SIGKILL)
         process.set_name(f"rootless:[{name}]")
         _forget_signals()
         os.setsid()

@@ -17,6 +17,9 @@ class JoinedNetwork:
     name = "joined"
     new_namespace = False
 
+    def namespaces(self, request: NetworkRequest) -> tuple[tuple[str, str], ...]:
+        return ()  # they are in the container's spec
+
     def addresses(self, request: NetworkRequest) -> Attachment:
         if request.ports:
             raise InvalidRequest(

@@ -17,6 +17,9 @@ class NoNetwork:
     name = "none"
     new_namespace = True
 
+    def namespaces(self, request: NetworkRequest) -> tuple[tuple[str, str], ...]:
+        return ()
+
     def addresses(self, request: NetworkRequest) -> Attachment:
         if request.ports:
             raise InvalidRequest(

@@ -29,6 +29,9 @@ class Pasta:
         self._program = program
         self._publishes = publishes
 
+    def namespaces(self, request: NetworkRequest) -> tuple[tuple[str, str], ...]:
+        return ()
+
     def addresses(self, request: NetworkRequest) -> Attachment:
         publish.assign(request.ports)
         return _attachment(request, addresses.look())
@@ -68,7 +71,7 @@ def _attachment(request: NetworkRequest, host: HostView) -> Attachment:
         host_address=plan.gateway if "--map-gw" in request.options else host.address,
         # The host's resolvers themselves where they can be reached: pasta of 2023 forwards UDP only.
         nameservers=(plan.resolver,) if host.loopback_resolver else (),
-        interface=addresses.INTERFACE,
+        interface=request.interface,
         mac_address=request.mac_address,
     )
 
@@ -93,7 +96,7 @@ def _defaults(
     """(option, its other name, its values) of what a caller may replace."""
     plan, ipv6 = host.plan, host.address6 is not None
     return (
-        ("-I", "--ns-ifname", (addresses.INTERFACE,)),
+        ("-I", "--ns-ifname", (request.interface,)),
         ("-a", "--address", (plan.address, plan.address6) if ipv6 else (plan.address,)),
         ("-n", "--netmask", ("24",)),
         ("-g", "--gateway", (plan.gateway, plan.gateway6) if ipv6 else (plan.gateway,)),

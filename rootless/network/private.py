@@ -23,6 +23,9 @@ class Private:
         """The one that will be tried first."""
         return self._choices[0].name
 
+    def namespaces(self, request: NetworkRequest) -> tuple[tuple[str, str], ...]:
+        return ()
+
     def addresses(self, request: NetworkRequest) -> Attachment:
         failure: HostLacks | Unsupported | None = None
         for backend in self._choices:

@@ -32,6 +32,9 @@ class Slirp4netns:
     def __init__(self, program: str):
         self._program = program
 
+    def namespaces(self, request: NetworkRequest) -> tuple[tuple[str, str], ...]:
+        return ()
+
     def addresses(self, request: NetworkRequest) -> Attachment:
         _control_path(request)
         publish.assign(request.ports)
@@ -47,7 +50,7 @@ class Slirp4netns:
 
             relay = Relay(pid, request.ports, address=host.plan.address)
         argv = [self._program, *arguments(request, host, control=control), str(pid)]
-        argv.append(addresses.INTERFACE)
+        argv.append(request.interface)
         return SlirpLink(
             Helper(argv),
             request,
@@ -75,7 +78,7 @@ def _attachment(request: NetworkRequest, host: HostView) -> Attachment:
         gateway=plan.gateway,
         host_address=plan.gateway if _allows_loopback(request) else host.address,
         nameservers=(plan.resolver,) if host.loopback_resolver else (),
-        interface=addresses.INTERFACE,
+        interface=request.interface,
         mac_address=request.mac_address,
     )
 

@@ -17,6 +17,7 @@ TABLES = {command.name: command for command in (RUN, CREATE, EXEC, START)} | {
 }
 MIXED = Command(
     "mixed",
+    "All kinds of flags",
     plain(
         Option("switch", "", short="s"),
         Option("other", "", short="o", default="true"),

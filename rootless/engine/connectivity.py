@@ -1,0 +1,245 @@
+"""Which network a container gets: the flags of ``run`` to a backend, its texts, and its launch."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING, Any
+
+from rootless import events, files
+from rootless.errors import Conflict, InvalidRequest, Unsupported
+from rootless.network import names
+from rootless.network.backend import BACKENDS, NO_NETWORK, NetworkRequest, pick_backend, split_mode
+from rootless.network.ports import PortMapping, parse_exposed, parse_ports, publish_all
+
+if TYPE_CHECKING:
+    from rootless.engine import Engine
+    from rootless.engine.requests import RunRequest
+    from rootless.events import Report
+    from rootless.image.documents import ContainerConfig
+    from rootless.network.backend import Attachment, Backend
+    from rootless.network.members import Wish
+    from rootless.runtime.container import Record
+    from rootless.runtime.plan import LaunchPlan
+
+USER = "bridge"
+"""The mode of a container on user networks; the record's ``networks`` says which."""
+
+
+def network_of(
+    request: RunRequest, config: ContainerConfig
+) -> tuple[NetworkRequest, tuple[Wish, ...]]:
+    """``--network``, ``-p``, ``-P`` and their relatives as values.  Raises InvalidRequest."""
+    modes = [split_mode(each) for each in request.network or ("",)]
+    ports = tuple(port for text in request.publish for port in parse_ports(text))
+    if request.publish_all:
+        exposed = (*(config.get("ExposedPorts") or ()), *request.expose)
+        ports = publish_all(tuple(each for text in exposed for each in parse_exposed(text)), ports)
+    if all(_is_user_network(mode) for mode, _ in modes):
+        wishes = _wishes(request)
+        options = tuple(each.network for each in wishes)
+        return NetworkRequest(USER, ports, options), wishes
+    if len(modes) > 1:
+        raise InvalidRequest("only user networks can be combined", hint="rootless network ls")
+    mode, options = modes[0]
+    for flag in ("ip", "ip6", "network_alias"):
+        if getattr(request, flag):
+            name = flag.replace("_", "-")
+            raise InvalidRequest(
+                f"--{name} needs a user network", hint="rootless network create NAME"
+            )
+    if mode in ("container", "ns"):
+        mode, options = "joined", ()
+    return NetworkRequest(mode, ports, options, mac_address=request.mac_address), ()
+
+
+def _is_user_network(mode: str) -> bool:
+    return mode not in BACKENDS and mode not in ("container", "ns")
+
+
+def _wishes(request: RunRequest) -> tuple[Wish, ...]:
+    wishes = [parse_wish(each) for each in request.network]
+    if len(wishes) > 1 and (request.ip or request.ip6 or request.mac_address):
+        raise InvalidRequest(
+            "--ip, --ip6 and --mac-address are for one network",
+            hint="--network NAME:ip=ADDRESS,mac=ADDRESS",
+        )
+    first = wishes[0]
+    wishes[0] = first._replace(
+        address=request.ip or first.address,
+        address6=request.ip6 or first.address6,
+        mac_address=request.mac_address or first.mac_address,
+    )
+    return tuple(each._replace(aliases=(*each.aliases, *request.network_alias)) for each in wishes)
+
+
+def parse_wish(text: str) -> Wish:
+    """``NAME``, podman's ``NAME:ip=...,alias=...`` or docker's ``name=NAME,ip=...``."""
+    from rootless.network.members import Wish
+
+    name, _, rest = text.partition(":")
+    if "=" in name:
+        name, rest = "", text
+    fields: dict[str, Any] = {"network": name}
+    aliases = []
+    for option in filter(None, rest.split(",")):
+        key, _, value = option.partition("=")
+        match key:
+            case "name" if not name:
+                fields["network"] = value
+            case "alias":
+                aliases.append(value)
+            case "ip":
+                fields["address"] = value
+            case "ip6":
+                fields["address6"] = value
+            case "mac" | "mac-address":
+                fields["mac_address"] = value
+            case "interface_name":
+                fields["interface"] = value
+            case _:
+                raise InvalidRequest(f"unknown option {option!r} of --network {text}")
+    return Wish(**fields, aliases=tuple(aliases))
+
+
+def backend_of(
+    engine: Engine,
+    network: NetworkRequest,
+    wishes: tuple[Wish, ...],
+    *,
+    container: str,
+    name: str,
+    resolvers: tuple[str, ...] = (),
+) -> Backend:
+    """The backend for a container.  Raises NotFound for a network that does not exist."""
+    if network.mode != USER:
+        return pick_backend(network.mode, engine.host)
+    from rootless.engine import network_keeper, networks
+    from rootless.network.user import UserNetworks
+
+    found = [networks.record_of(engine, each.network) for each in wishes]
+    outside = None
+    if not all(record["internal"] for record in found):
+        outside = pick_backend("private", engine.host)
+    elif network.ports:
+        raise InvalidRequest("a container on internal networks cannot publish ports")
+    return UserNetworks(
+        lambda: network_keeper.connection(engine.paths, engine.id_map),
+        wishes,
+        container=container,
+        names=(name, container[:12]),
+        resolvers=resolvers,
+        outside=outside,
+    )
+
+
+def stored(engine: Engine, record: Record) -> tuple[Backend, NetworkRequest]:
+    """The same for a container that exists."""
+    from rootless.network.members import Wish
+
+    mode, ports, options = record["launch"]["network"]
+    settings = record["settings"]
+    network = NetworkRequest(
+        mode,
+        tuple(PortMapping(*each) for each in ports),
+        tuple(options),
+        mac_address=settings.get("mac_address"),
+    )
+    wishes = tuple(
+        Wish(**each)._replace(aliases=tuple(each["aliases"]))
+        for each in record["launch"].get("networks", ())
+    )
+    backend = backend_of(
+        engine,
+        network,
+        wishes,
+        container=record["id"],
+        name=record["name"],
+        resolvers=tuple(settings.get("dns", ())),
+    )
+    return backend, network
+
+
+def warn(backend: Backend, network: NetworkRequest, report: Report) -> None:
+    """One clear line when the default network is none."""
+    if network.mode == "private" and backend.name == "none":
+        report(events.Notice(NO_NETWORK, "warning"))
+
+
+def joined(plan: LaunchPlan, backend: Backend, network: NetworkRequest) -> LaunchPlan:
+    """The launch in the namespaces that the backend wants joined."""
+    places = backend.namespaces(network)
+    if not places:
+        return plan
+    if plan.join or plan.id_map is None:
+        raise Unsupported("user networks and joined namespaces exclude each other")
+    return plan._replace(join=places, id_map=None)
+
+
+def write_texts(
+    directory: str,
+    attachment: Attachment,
+    *,
+    hostname: str,
+    shares_host: bool,
+    settings: dict[str, Any],
+) -> tuple[str, ...]:
+    """Write hosts, hostname and resolv.conf of a container; the names of those it has.
+
+    Anew at each start: the host may have moved to another network, the container to another address.
+    """
+    texts = {
+        "hostname": names.hostname(hostname),
+        "resolv.conf": _resolv_conf(attachment, shares_host=shares_host, settings=settings),
+    }
+    if not settings.get("no_hosts"):
+        addresses = (attachment.address, attachment.address6)
+        texts["hosts"] = names.hosts(
+            hostname=hostname,
+            addresses=tuple(each for each in addresses if each),
+            host_address=attachment.host_address,
+            extra=tuple(names.parse_extra_host(each) for each in settings.get("add_host", ())),
+            base=_base_hosts(settings.get("hosts_file"), shares_host=shares_host),
+        )
+    for name, text in texts.items():
+        with open(f"{directory}/{name}", "w", encoding="utf-8") as file:
+            file.write(text)
+        os.chmod(f"{directory}/{name}", 0o644)
+    return tuple(texts)
+
+
+def _resolv_conf(attachment: Attachment, *, shares_host: bool, settings: dict[str, Any]) -> str:
+    # The resolver of user networks passes questions on to --dns itself.
+    given = () if attachment.places and attachment.nameservers else tuple(settings.get("dns", ()))
+    return names.resolv_conf(
+        host=names.parse_resolver(_read_text("/etc/resolv.conf")),
+        nameservers=attachment.nameservers,
+        dns=given,
+        dns_search=tuple(settings.get("dns_search", ())),
+        dns_options=tuple(settings.get("dns_option", ())),
+        own_loopback=shares_host,
+    )
+
+
+def _base_hosts(given: str | None, *, shares_host: bool) -> str | None:
+    """``--hosts-file``: what to begin with; None is loopback only."""
+    if given == "none":
+        return ""
+    if given not in (None, "image"):
+        return _read_text(given or "")
+    return _read_text("/etc/hosts") if shares_host else None
+
+
+def _read_text(path: str) -> str:
+    try:
+        return files.read_bytes(path).decode(errors="replace")
+    except OSError:
+        return ""
+
+
+def refuse_in_use(name: str, users: list[str]) -> None:
+    """Raise Conflict naming the containers that still use a network."""
+    if users:
+        raise Conflict(
+            f"network {name} is in use by {', '.join(users)}",
+            hint="remove those containers, or disconnect them",
+        )

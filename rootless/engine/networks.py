@@ -1,0 +1,310 @@
+"""User networks: create, list, inspect, remove, connect, disconnect."""
+
+from __future__ import annotations
+
+import os
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+from rootless import files
+from rootless.engine.connectivity import USER, refuse_in_use
+from rootless.errors import Conflict, InvalidRequest, NotFound, Unsupported
+from rootless.network import records
+from rootless.network.backend import BACKENDS
+from rootless.runtime import container as store
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from rootless.engine import Engine
+    from rootless.engine.network_requests import (
+        NetworkConnectRequest,
+        NetworkCreateRequest,
+        NetworkDisconnectRequest,
+        NetworkListRequest,
+        NetworkRemoveRequest,
+    )
+    from rootless.network.records import NetworkRecord, Subnet
+    from rootless.runtime.container import Container
+
+_OPTIONS = {"mtu": "mtu", "com.docker.network.driver.mtu": "mtu"}
+
+
+@contextmanager
+def _locked(engine: Engine) -> Iterator[str]:
+    """Nobody else changes networks; yields their directory."""
+    fd = records.lock(engine.paths.networks)
+    try:
+        yield engine.paths.networks
+    finally:
+        os.close(fd)
+
+
+def record_of(engine: Engine, name: str) -> NetworkRecord:
+    """A network by name or id; the default one is made when it is first asked for.  Raises NotFound."""
+    try:
+        return records.read(engine.paths.networks, name)
+    except NotFound:
+        if name != records.DEFAULT:
+            raise
+    from rootless.engine.network_requests import NetworkCreateRequest
+
+    return create(engine, NetworkCreateRequest(name, ignore=True))
+
+
+def create(engine: Engine, request: NetworkCreateRequest) -> NetworkRecord:
+    """Make a network.  Raises Conflict for a name or a subnet that is taken, InvalidRequest, Unsupported."""
+    store.check_name("network", request.name)
+    if request.name in BACKENDS or request.name in ("container", "ns", "default"):
+        raise InvalidRequest(f"{request.name} is a network mode and cannot name a network")
+    if request.driver != "bridge":
+        raise Unsupported(
+            f"network driver {request.driver} is not supported",
+            hint="bridge is; macvlan and ipvlan need root",
+        )
+    options = _options(request.opt)
+    with _locked(engine) as directory:
+        existing = records.read_all(directory)
+        for each in existing:
+            if each["name"] == request.name and request.ignore:
+                return each
+        taken = [subnet["subnet"] for each in existing for subnet in each["subnets"]]
+        record: NetworkRecord = {
+            "name": request.name,
+            "id": files.random_name(32),
+            "created": store.timestamp(),
+            "driver": "bridge",
+            "internal": request.internal,
+            "dns_enabled": not request.disable_dns,
+            "subnets": _subnets(request, taken),
+            "labels": dict(_pair(each) for each in request.label),
+            "options": options,
+        }
+        records.write_new(directory, record)
+    return record
+
+
+def _subnets(request: NetworkCreateRequest, taken: list[str]) -> list[Subnet]:
+    chosen: list[Subnet] = []
+    for index, subnet in enumerate(request.subnet):
+        gateway = request.gateway[index] if index < len(request.gateway) else None
+        others = [*taken, *(each["subnet"] for each in chosen)]
+        chosen.append(records.given_subnet(subnet, gateway, others))
+    if len(request.gateway) > len(request.subnet):
+        raise InvalidRequest("--gateway needs a --subnet of its own")
+    if not any(":" not in each["subnet"] for each in chosen):
+        chosen.insert(0, records.default_subnet([*taken, *_host_networks()], name=request.name))
+    if request.ipv6 and not any(":" in each["subnet"] for each in chosen):
+        chosen.append(records.random_subnet6())
+    return chosen
+
+
+def _host_networks() -> list[str]:
+    """Where the host's routes lead: a container must still reach those."""
+    from rootless.network.addresses import host_networks
+
+    return host_networks()
+
+
+def _options(given: tuple[str, ...]) -> dict[str, str]:
+    options = {}
+    for text in given:
+        key, value = _pair(text)
+        if key not in _OPTIONS:
+            raise Unsupported(f"network option {key} is not supported", hint="mtu is")
+        if not value.isdigit() or not 68 <= int(value) <= 65535:
+            raise InvalidRequest(f"invalid mtu {value!r}", hint="68 to 65535")
+        options[_OPTIONS[key]] = value
+    return options
+
+
+def _pair(text: str) -> tuple[str, str]:
+    key, _, value = text.partition("=")
+    return key, value
+
+
+def list_networks(engine: Engine, request: NetworkListRequest) -> list[NetworkRecord]:
+    """The networks that pass all filters: name, id, driver, internal, label, dangling."""
+    return [
+        record
+        for record in records.read_all(engine.paths.networks)
+        if all(_passes(engine, record, *_pair(each)) for each in request.filter)
+    ]
+
+
+def _passes(engine: Engine, record: NetworkRecord, key: str, value: str) -> bool:
+    match key:
+        case "name":
+            return value in record["name"]
+        case "id":
+            return record["id"].startswith(value)
+        case "driver":
+            return record["driver"] == value
+        case "internal":
+            return record["internal"] == (value == "true")
+        case "label":
+            name, wanted = _pair(value)
+            return name in record["labels"] and (
+                "=" not in value or record["labels"][name] == wanted
+            )
+        case "dangling":
+            return (not users(engine, record["name"])) == (value == "true")
+    raise InvalidRequest(
+        f"unknown filter {key!r}", hint="name, id, driver, internal, label or dangling"
+    )
+
+
+def inspect(engine: Engine, name: str) -> dict[str, Any]:
+    """A network with the containers that are on it now."""
+    record = record_of(engine, name)
+    containers = {
+        member["container"]: {"name": member["name"], **place}
+        for member in _members(engine)
+        for place in member["places"]
+        if place["network"] == record["name"]
+    }
+    return {**record, "containers": containers}
+
+
+def users(engine: Engine, name: str) -> list[str]:
+    """The names of all containers, running or not, that are to be on a network."""
+    return [
+        each.name
+        for each in store.all_containers(engine.paths)
+        if any(wish["network"] == name for wish in each.record["launch"].get("networks", ()))
+    ]
+
+
+def remove(engine: Engine, request: NetworkRemoveRequest) -> list[str]:
+    """Remove networks; their names.  Raises Conflict for one that a container uses, NotFound."""
+    removed = []
+    for name in request.networks:
+        try:
+            record = records.read(engine.paths.networks, name)
+        except NotFound:
+            if request.ignore or request.force:
+                continue
+            raise
+        if request.force:
+            _remove_users(engine, record["name"])
+        with _locked(engine) as directory:
+            refuse_in_use(record["name"], users(engine, record["name"]))
+            records.remove(directory, record["name"])
+        removed.append(record["name"])
+    _settle(engine)
+    return removed
+
+
+def _remove_users(engine: Engine, name: str) -> None:
+    from rootless.engine import containers
+
+    for user in users(engine, name):
+        containers.remove(engine, store.find(engine.paths, user), force=True)
+
+
+def prune(engine: Engine, filters: tuple[str, ...] = ()) -> list[str]:
+    """Remove all networks that no container uses; their names."""
+    removed = []
+    with _locked(engine) as directory:
+        for record in records.read_all(directory):
+            if all(_passes(engine, record, *_pair(each)) for each in filters) and not users(
+                engine, record["name"]
+            ):
+                records.remove(directory, record["name"])
+                removed.append(record["name"])
+    _settle(engine)
+    return removed
+
+
+def connect(engine: Engine, request: NetworkConnectRequest) -> None:
+    """Put a container on one more network, at once when it runs.  Raises Conflict, Unsupported."""
+    from rootless.network.members import Wish
+
+    record = record_of(engine, request.network)
+    container = store.find(engine.paths, request.container)
+    wish = Wish(
+        record["name"],
+        request.alias,
+        request.ip,
+        request.ip6,
+        request.mac_address,
+    )
+    wishes = _wishes_of(container)
+    if any(each["network"] == wish.network for each in wishes):
+        raise Conflict(f"container {container.name} is on network {wish.network} already")
+    running = container.state() is not None
+    if running:
+        if not wishes:
+            raise Unsupported(
+                f"container {container.name} runs on a network of its own kind",
+                hint="stop it first, or start it with --network NAME",
+            )
+        _tell(engine, {"do": "connect", "container": container.id, "wish": wish._asdict()})
+    _store_wishes(container, [*wishes, wish._asdict()])
+
+
+def disconnect(engine: Engine, request: NetworkDisconnectRequest) -> None:
+    """Take a container off a network, at once when it runs.  Raises NotFound, Conflict."""
+    container = store.find(engine.paths, request.container)
+    wishes = _wishes_of(container)
+    rest = [each for each in wishes if each["network"] != request.network]
+    if len(rest) == len(wishes):
+        raise NotFound(f"container {container.name} is not on network {request.network}")
+    if container.state() is not None:
+        _tell(
+            engine,
+            {"do": "disconnect", "container": container.id, "network": request.network},
+        )
+    _store_wishes(container, rest)
+
+
+def _wishes_of(container: Container) -> list[dict[str, Any]]:
+    return list(container.record["launch"].get("networks", ()))
+
+
+def _store_wishes(container: Container, wishes: list[dict[str, Any]]) -> None:
+    """Write down which networks a container is on; with none left it has no network at all."""
+    launch = dict(container.record["launch"])
+    _, ports, _ = launch["network"]
+    mode = USER if wishes else "none"
+    launch["networks"] = wishes
+    launch["network"] = [mode, ports if wishes else [], [each["network"] for each in wishes]]
+    store.update_record(container, {"launch": launch})
+
+
+def _members(engine: Engine) -> list[dict[str, Any]]:
+    """Who is on which network now, as the keeper says."""
+    answer = _ask(engine, {"do": "list"})
+    return [] if answer is None else list(answer["members"])
+
+
+def _tell(engine: Engine, request: dict[str, Any]) -> None:
+    if _ask(engine, request) is None:
+        raise Conflict("no container is connected to a user network now", hint="start it anew")
+
+
+def _settle(engine: Engine) -> None:
+    """Have an idle keeper end now, and wait until it has."""
+    from rootless.network import wire
+
+    try:
+        answer = _ask(engine, {"do": "settle"})
+        if answer is not None and answer["ends"]:
+            with files.lock(f"{engine.paths.run}/networks/keeper.lock", shared=True):
+                pass
+    except wire.Gone:
+        pass
+
+
+def _ask(engine: Engine, request: dict[str, Any]) -> dict[str, Any] | None:
+    """What the keeper answers; None when there is none."""
+    from rootless.engine import network_keeper
+    from rootless.network import wire
+
+    endpoint = network_keeper.running(engine.paths)
+    if endpoint is None:
+        return None
+    try:
+        return wire.ask(endpoint, request)[0]
+    finally:
+        endpoint.close()
