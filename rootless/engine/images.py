@@ -158,8 +158,12 @@ def _stored_name(engine: Engine, name: str) -> str:
 
 def is_id(text: str) -> bool:
     """Whether the text can only be an image id: a digest, or 64 hexadecimal digits."""
-    rest = text.removeprefix("sha256:")
-    return len(rest) == 64 and set(rest) <= frozenset("0123456789abcdef")
+    return len(text.removeprefix("sha256:")) == 64 and is_hexadecimal(text)
+
+
+def is_hexadecimal(text: str) -> bool:
+    """Whether the text can be the beginning of an image id."""
+    return set(text.removeprefix("sha256:")) <= frozenset("0123456789abcdef")
 
 
 def exists(engine: Engine, name: str) -> bool:

@@ -103,6 +103,10 @@ class Layout:
                 pass
         raise NotFound(f"no image {name_or_id}", hint=f"rootless pull {name_or_id}")
 
+    def named(self, name: str) -> Entry | None:
+        """The entry with that name, or with that digest in that repository."""
+        return _by_name(self.entries(), name)
+
     def entries(self) -> tuple[Entry, ...]:
         """Every entry of ``index.json`` in its order."""
         return tuple(
