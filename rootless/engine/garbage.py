@@ -12,12 +12,12 @@ from rootless.errors import Conflict
 from rootless.image import garbage
 from rootless.image.digest import encoded
 from rootless.runtime import container as containers
-from rootless.storage.layer_store import LayerRecord
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from rootless.engine import Engine
+    from rootless.storage.layer_store import LayerRecord
 
 
 class Freed(NamedTuple):

@@ -27,7 +27,7 @@ class SearchRequest(NamedTuple):
 class Found(NamedTuple):
     """A repository that fits."""
 
-    index: str
+    registry: str
     name: str
     description: str = ""
     stars: int = 0
@@ -49,8 +49,8 @@ def search(engine: Engine, request: SearchRequest, report: Report = ignore) -> l
             failures.append(error)
     if failures and len(failures) == len(hosts):
         raise failures[0]
-    for error in failures:
-        report(Notice(error.message, "warning"))
+    for failure in failures:
+        report(Notice(failure.message, "warning"))
     return [each for each in found if _passes(each, request.filters)]
 
 
@@ -69,7 +69,7 @@ def _search_one(
         client.close()
     return [
         Found(
-            index=host,
+            registry=host,
             name=f"{host}/{_text(each, 'name')}",
             description=_text(each, "description"),
             stars=stars if isinstance(stars := each.get("star_count"), int) else 0,
@@ -81,7 +81,12 @@ def _search_one(
 
 
 def list_tags(
-    engine: Engine, name: str, *, limit: int = 25, access: Access | None = None, report: Report = ignore
+    engine: Engine,
+    name: str,
+    *,
+    limit: int = 25,
+    access: Access | None = None,
+    report: Report = ignore,
 ) -> list[str]:
     """The tags of a repository, as the registry orders them."""
     if parse_reference(name).digest:
