@@ -7,7 +7,6 @@ import signal
 from typing import TYPE_CHECKING
 
 from rootless.engine.surroundings import (
-    interpreter_is_ours,
     kernel_facts,
     profile_of,
     seccomp_filter,
@@ -73,10 +72,7 @@ def plan_of(
             capabilities=tuple(process["capabilities"]["bounding"]),
             terminal=request.tty,
         ),
-        # A domain of its own would keep it from looking at the container's other processes, so it
-        # gets one only where the interpreter could be overwritten through /proc (CVE-2019-5736).
         landlock=container.record["launch"]["landlock"],
-        landlock_by_default=interpreter_is_ours() and not request.privileged,
         preserve_fds=request.preserve_fds,
     )
 

@@ -49,10 +49,3 @@ def seccomp_filter(
         architecture=kernel.machine,
         kernel=(int(major), int("".join(c for c in minor if c.isdigit()) or "0")),
     )
-
-
-def interpreter_is_ours() -> bool:
-    """Whether the caller may write the Python that runs us (a venv of pyenv or uv, not /usr/bin)."""
-    import sys
-
-    return os.access(os.path.realpath(sys.executable), os.W_OK)

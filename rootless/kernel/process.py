@@ -21,6 +21,7 @@ from rootless.kernel.libc import function, system_call
 
 _PR_SET_PDEATHSIG = 1
 _PR_SET_DUMPABLE = 4
+_PR_SET_KEEPCAPS = 8
 _PR_SET_NAME = 15
 _PR_SET_CHILD_SUBREAPER = 36
 _PR_SET_NO_NEW_PRIVS = 38
@@ -50,6 +51,11 @@ def set_parent_death_signal(signal: int) -> None:
 def set_dumpable(dumpable: bool) -> None:
     """Whether others of the same user may trace this process and open what /proc shows of it."""
     _prctl(_PR_SET_DUMPABLE, int(dumpable), 0, 0, 0)
+
+
+def keep_capabilities() -> None:
+    """Let the permitted set outlive a change away from uid 0; execve(2) ends that."""
+    _prctl(_PR_SET_KEEPCAPS, 1, 0, 0, 0)
 
 
 def set_name(name: str) -> None:

@@ -10,8 +10,10 @@
       become 0:0, apply the operations                         beside it: start the network helper
       READY [terminal]  "the container is created"         ->  state := created
     init: waits                                            <-  START
+      TRACED or UNTRACED                                   ->  traced: wait for the stop of execve
       drop privileges, load the filter, execve
-      end of file, because the socket is close-on-exec     ->  running
+      end of file, because the socket is close-on-exec         look at the program, let it go:
+                                                           ->  running
 
     FAILED + (step, errno) at any point, then _exit        ->  the launcher looks the step up in its
                                                                own copy of the plan
@@ -25,6 +27,8 @@ PID = b"P"
 MAPPED = b"M"
 READY = b"R"
 START = b"S"
+TRACED = b"T"
+UNTRACED = b"U"
 FAILED = b"F"
 
 PID_MESSAGE = struct.Struct("=ci")

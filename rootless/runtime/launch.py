@@ -10,7 +10,7 @@ from _socket import AF_UNIX, CMSG_SPACE, SOCK_CLOEXEC, SOCK_SEQPACKET, socket, s
 from typing import TYPE_CHECKING, NamedTuple, NoReturn
 
 from rootless.errors import LaunchFailed
-from rootless.kernel import process
+from rootless.kernel import process, trace
 from rootless.runtime import handshake, stage
 from rootless.userns.enter import write_maps
 
@@ -19,7 +19,9 @@ if TYPE_CHECKING:
 
     from rootless.runtime.plan import LaunchPlan
 
+_SIGTRAP = 5
 _SIGKILL = 9
+_STOPS = (19, 20, 21, 22)  # SIGSTOP, SIGTSTP, SIGTTIN, SIGTTOU: nobody would wake it
 
 
 class Created(NamedTuple):
@@ -92,8 +94,15 @@ def start(created: Created) -> None:
     try:
         channel.send(handshake.START)
         message = channel.recv(64)
+        if message == handshake.TRACED:
+            _watch_exec(created.pid)
+        if message in (handshake.TRACED, handshake.UNTRACED):
+            message = channel.recv(64)
     except (BrokenPipeError, ConnectionResetError):
         message = b""
+    except LaunchFailed:
+        kill(created.pid)
+        raise
     finally:
         channel.close()
     if message:
@@ -101,9 +110,45 @@ def start(created: Created) -> None:
         _raise(created.plan, message)
 
 
-def kill(pid: int) -> None:
-    """End a child and reap it."""
+def _watch_exec(pid: int) -> None:
+    """Wait until our traced child has become its program, or has ended; let it go unless it is we.
+
+    A script of the image may name /proc/self/exe, which is our interpreter: then code of the image would
+    run under our file and could overwrite it (CVE-2019-5736).  Nothing of it has run when we look.
+    """
+    while True:
+        seen = os.waitid(os.P_PID, pid, os.WEXITED | os.WSTOPPED | os.WNOWAIT)
+        if seen is None or seen.si_code in (os.CLD_EXITED, os.CLD_KILLED, os.CLD_DUMPED):
+            return  # its failure is on the channel, its status for the caller
+        os.waitpid(pid, 0)
+        if seen.si_status == _SIGTRAP:
+            break
+        trace.resume(pid, 0 if seen.si_status in _STOPS else seen.si_status)
+    if _file_and_mount(f"/proc/{pid}/exe") == _file_and_mount("/proc/self/exe"):
+        raise LaunchFailed(
+            "the program leads to the interpreter that runs rootless, by /proc/self/exe",
+            hint="the image is made to attack whoever runs it",
+            exit_code=126,
+        )
+    trace.detach(pid)
+
+
+def _file_and_mount(path: str) -> tuple[int, int, bytes]:
+    """Which file that is, and by which mount: the host's /usr may be a volume of the container."""
+    fd = os.open(path, os.O_PATH | os.O_CLOEXEC)
     try:
+        status = os.fstat(fd)
+        with open(f"/proc/self/fdinfo/{fd}", "rb", buffering=0) as file:
+            mount = next(line for line in file.read().splitlines() if line.startswith(b"mnt_id"))
+    finally:
+        os.close(fd)
+    return status.st_dev, status.st_ino, mount
+
+
+def kill(pid: int) -> None:
+    """End a child and reap it; one that is reaped already may be somebody else's number by now."""
+    try:
+        os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG | os.WNOWAIT)
         os.kill(pid, _SIGKILL)
         os.waitpid(pid, 0)
     except (ProcessLookupError, ChildProcessError):

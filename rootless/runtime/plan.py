@@ -88,6 +88,7 @@ class ProcessPlan(NamedTuple):
     last_capability: int
     no_new_privileges: bool
     landlock: int
+    landlock_untraced: int  # and this where the launcher cannot look at what is executed
     filter: bytes
     preserve_fds: int = 0
     init: bool = False
@@ -126,8 +127,6 @@ def plan_launch(
     unshare = 0
     for kind in kinds - {"user"}:
         unshare |= namespace.FLAGS[kind]
-    capabilities = mask_of(tuple(spec["process"]["capabilities"]["bounding"]))
-    may_mount = bool(capabilities >> 21 & 1)  # CAP_SYS_ADMIN; Landlock would forbid it to mount
     return LaunchPlan(
         id_map=id_map if "user" in kinds else None,
         join=_user_first(join),
@@ -140,7 +139,7 @@ def plan_launch(
             kernel,
             groups_allowed=not id_map.is_single,
             filter=filter,
-            landlock=_landlock_rights(landlock, kernel, default=not may_mount),
+            landlock=landlock,
             preserve_fds=preserve_fds,
             init=init,
         ),
@@ -151,17 +150,15 @@ def plan_launch(
     )
 
 
-def _landlock_rights(mode: str, kernel: Kernel, *, default: bool) -> int:
-    """What is restricted to the container's root.
+def _landlock_rights(mode: str, kernel: Kernel) -> int:
+    """What is restricted to the container's root; nothing unless it was chosen.
 
-    By default only execution, which is what protects the interpreter (CVE-2019-5736): every other right
-    makes open(2) up to 50 % slower.  REFER must be named, or renames to other directories would fail.
+    Every right but EXECUTE makes open(2) up to 50 % slower, and a domain keeps ``exec`` from tracing the
+    container's processes.  REFER must be named, or renames to other directories would fail.
     """
-    if mode == "off" or (not mode and not default):
+    if mode in ("", "off"):
         return 0
-    if mode == "full":
-        return kernel.landlock_rights
-    return kernel.landlock_rights & (EXECUTE | REFER)
+    return kernel.landlock_rights if mode == "full" else kernel.landlock_rights & (EXECUTE | REFER)
 
 
 def _user_first(join: tuple[tuple[str, str], ...]) -> tuple[tuple[str, str], ...]:
@@ -302,7 +299,6 @@ def plan_exec(
     groups_allowed: bool,
     filter: bytes = b"",
     landlock: str = "",
-    landlock_by_default: bool = False,
     preserve_fds: int = 0,
 ) -> LaunchPlan:
     """How ``process`` joins the running container whose init is ``pid``."""
@@ -325,7 +321,7 @@ def plan_exec(
             kernel,
             groups_allowed=groups_allowed,
             filter=filter,
-            landlock=_landlock_rights(landlock, kernel, default=landlock_by_default),
+            landlock=landlock,
             preserve_fds=preserve_fds,
         ),
     )
@@ -337,7 +333,7 @@ def plan_process(
     *,
     groups_allowed: bool,
     filter: bytes,
-    landlock: int,
+    landlock: str,
     preserve_fds: int = 0,
     init: bool = False,
 ) -> ProcessPlan:
@@ -345,6 +341,8 @@ def plan_process(
     user = process["user"]
     env = dict(each.partition("=")[::2] for each in process["env"])
     capabilities = process["capabilities"]
+    bounding = mask_of(tuple(capabilities["bounding"]))
+    may_mount = bool(bounding >> 21 & 1)  # CAP_SYS_ADMIN; Landlock would forbid it to mount
     return ProcessPlan(
         args=tuple(process["args"]),
         env=env,
@@ -359,11 +357,12 @@ def plan_process(
             (_rlimit_number(each["type"]), each["soft"], each["hard"])
             for each in process.get("rlimits", ())
         ),
-        bounding=mask_of(tuple(capabilities["bounding"])),
+        bounding=bounding,
         effective=mask_of(tuple(capabilities["effective"])),
         last_capability=kernel.last_capability,
         no_new_privileges=process.get("noNewPrivileges", True),
-        landlock=landlock,
+        landlock=_landlock_rights(landlock, kernel),
+        landlock_untraced=0 if landlock or may_mount else _landlock_rights("execute", kernel),
         filter=filter,
         preserve_fds=preserve_fds,
         init=init,

@@ -14,7 +14,7 @@ from errno import EACCES, ENOENT, ENOTDIR
 from resource import setrlimit
 from typing import TYPE_CHECKING, NoReturn
 
-from rootless.kernel import capability, landlock, link, namespace, process
+from rootless.kernel import capability, landlock, link, namespace, process, trace
 from rootless.runtime import handshake
 from rootless.runtime.operations import Root
 
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from rootless.runtime.plan import LaunchPlan
 
 _SIGKILL = 9
+_SYS_ADMIN = 1 << 21
 _FIRST_FREE_FD = 3
 
 
@@ -92,7 +93,9 @@ def _init(plan: LaunchPlan, channel: socket, stdio: tuple[int, int, int], root: 
         if channel.recv(1) != handshake.START:
             os._exit(125)
         process.set_dumpable(False)
-        _Drop(plan, channel, step).exec()
+        traced = _let_launcher_look()
+        channel.send(handshake.TRACED if traced else handshake.UNTRACED)
+        _Drop(plan, channel, step, traced=traced).exec()
     except OSError as error:
         _report(channel, step, error.errno or 0)
     except (
@@ -101,6 +104,15 @@ def _init(plan: LaunchPlan, channel: socket, stdio: tuple[int, int, int], root: 
         _report(channel, step, 0)
     finally:
         os._exit(125)
+
+
+def _let_launcher_look() -> bool:
+    """Stop for the launcher after execve: what we become must not be the interpreter (CVE-2019-5736)."""
+    try:
+        trace.trace_me()
+    except OSError:  # Yama or SELinux forbids it, or an outer container does
+        return False
+    return True
 
 
 def _send_ready(channel: socket, terminal: int) -> None:
@@ -115,11 +127,12 @@ def _send_ready(channel: socket, terminal: int) -> None:
 class _Drop:
     """The last steps, in an order that matters; ``step`` counts them for the report."""
 
-    def __init__(self, plan: LaunchPlan, channel: socket, step: int):
+    def __init__(self, plan: LaunchPlan, channel: socket, step: int, *, traced: bool):
         self.plan = plan.process
         self.death_signal = 0 if plan.outlive else _SIGKILL
         self.channel = channel
         self.step = step
+        self.landlock = plan.process.landlock | (0 if traced else plan.process.landlock_untraced)
 
     def exec(self) -> NoReturn:
         """Give everything up and become the program."""
@@ -174,7 +187,12 @@ class _Drop:
         if self.plan.groups is not None:
             os.setgroups(self.plan.groups)
         os.setresgid(self.plan.gid, self.plan.gid, self.plan.gid)
+        if self.plan.uid and not self.plan.no_new_privileges:
+            # Without no_new_privs Landlock and seccomp want CAP_SYS_ADMIN, a little longer.
+            process.keep_capabilities()
         os.setresuid(self.plan.uid, self.plan.uid, self.plan.uid)
+        if self.plan.uid and not self.plan.no_new_privileges:
+            capability.set_capabilities(_SYS_ADMIN, _SYS_ADMIN | self.plan.effective)
         # The change of uid cleared the signal, and made us undumpable again, which we want.
         process.set_parent_death_signal(self.death_signal)
         process.set_dumpable(False)
@@ -192,9 +210,8 @@ class _Drop:
             process.set_no_new_privileges()
 
     def restrict(self) -> None:
-        # From here on /proc/self/exe of the interpreter cannot be run or written (CVE-2019-5736).
-        if self.plan.landlock:
-            landlock.restrict_to("/", self.plan.landlock)
+        if self.landlock:
+            landlock.restrict_to("/", self.landlock)
 
     def close(self) -> None:
         first = _FIRST_FREE_FD + self.plan.preserve_fds

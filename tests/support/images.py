@@ -72,47 +72,47 @@ class Images:
     @property
     def busybox(self) -> str:
         """OCI manifest, one gzip layer."""
-        return self._serve("busybox:latest", self._busybox, "--format", "oci")
+        return self.serve("busybox:latest", self._busybox, "--format", "oci")
 
     @property
     def busybox_zstd(self) -> str:
         """OCI manifest, one zstd layer."""
-        return self._serve("busybox:zstd", lambda path: self._busybox(path, compression="zstd"))
+        return self.serve("busybox:zstd", lambda path: self._busybox(path, compression="zstd"))
 
     @property
     def busybox_docker(self) -> str:
         """Docker's manifest, version 2 schema 2."""
-        return self._serve("busybox:docker", self._busybox, "--format", "v2s2")
+        return self.serve("busybox:docker", self._busybox, "--format", "v2s2")
 
     @property
     def busybox_index(self) -> str:
         """An image index: this machine's architecture and a foreign one."""
-        return self._serve("busybox:index", self._index, "--all")
+        return self.serve("busybox:index", self._index, "--all")
 
     @property
     def foreign(self) -> str:
         """An image for another architecture only."""
         other = "arm64" if oci.host_architecture() == "amd64" else "amd64"
-        return self._serve("busybox:foreign", lambda path: self._busybox(path, architecture=other))
+        return self.serve("busybox:foreign", lambda path: self._busybox(path, architecture=other))
 
     @property
     def layered(self) -> str:
         """Three layers: a later one removes a file, hides a directory, and links to an older file."""
-        return self._serve("layered:latest", _layered)
+        return self.serve("layered:latest", _layered)
 
     @property
     def alpine(self) -> str:
         """What docker.io/library/alpine:latest is under ``registries_conf``."""
-        return self._serve("library/alpine:latest", lambda path: self._busybox(path, name="alpine"))
+        return self.serve("library/alpine:latest", lambda path: self._busybox(path, name="alpine"))
 
     @property
     def debian(self) -> str:
         """Debian's minbase variant, about 130 MB unpacked, gzip."""
-        return self._serve("debian:latest", _debian)
+        return self.serve("debian:latest", _debian)
 
     @property
     def debian_zstd(self) -> str:
-        return self._serve("debian:zstd", _debian, "--dest-compress-format", "zstd")
+        return self.serve("debian:zstd", _debian, "--dest-compress-format", "zstd")
 
     def push(self, layout: oci.Layout, descriptor: oci.Document, name: str, *options: str) -> str:
         """Push an image of a layout to the registry under ``name``; its reference."""
@@ -134,7 +134,7 @@ class Images:
             file.write(text)
         return path
 
-    def _serve(self, name: str, make: Callable[[str], str], *options: str) -> str:
+    def serve(self, name: str, make: Callable[[str], str], *options: str) -> str:
         """The reference of an image, made and pushed unless an earlier test or worker did."""
         reference = f"{self.registry.address}/{name}"
         done = f"{self.directory}/{name.replace('/', '_').replace(':', '_')}"

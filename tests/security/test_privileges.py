@@ -1,0 +1,153 @@
+"""Rows 13, 21 and 29 and promise 3: what a process starts with, and what the kernel refuses it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:
+    from tests.security.conftest import Inside
+
+ELEVEN = "00000000800405fb"
+NONE = "0000000000000000"
+
+
+def test_row_13_inheritable_and_ambient_capabilities_are_empty(inside: Inside):
+    for user in ("0", "1000"):
+        answer = inside("report(**status())", "--user", user)
+        assert answer["CapInh"] == answer["CapAmb"] == NONE
+        assert answer["CapBnd"] == ELEVEN
+        assert answer["CapEff"] == answer["CapPrm"] == (ELEVEN if user == "0" else NONE)
+
+
+def test_a_container_starts_with_little(inside: Inside):
+    answer = inside("report(**status())")
+    assert answer["NoNewPrivs"] == "1"
+    assert answer["Seccomp"] == "2"
+    assert answer["TracerPid"] == "0"
+    assert answer["Groups"].strip() in ("", "0")
+
+
+def test_capabilities_are_those_that_the_options_name(inside: Inside):
+    def effective(*options: str) -> int:
+        return int(inside("report(**status())", *options)["CapEff"], 16)
+
+    default = int(ELEVEN, 16)
+    assert effective("--cap-drop=ALL") == 0
+    assert effective("--cap-drop=all", "--cap-add=NET_BIND_SERVICE") == 1 << 10
+    assert (
+        effective("--cap-add", "sys_ptrace", "--cap-drop", "CAP_KILL") == default ^ 1 << 19 ^ 1 << 5
+    )
+    assert inside.rootless.fails("run", "--cap-add=SYS_ADMN", inside.image, "true").count(
+        "CAP_SYS_ADMIN"
+    )
+
+
+def test_no_process_has_a_capability_outside(inside: Inside):
+    """Promise 1: with --privileged everything may be done to the container, nothing to the machine."""
+    answer = inside(
+        """
+        report(
+            status=status(),
+            module=syscall("init_module", None, 0, b""),
+            mknod=attempt(os.mknod, "/tmp/sda", 0o60600, os.makedev(8, 0)),
+            swap=syscall("swapon", b"/bin/busybox", 0),
+            clock=syscall("settimeofday", bytes(16), None),
+            raw=syscall("iopl", 3) if "iopl" in NUMBERS else "EPERM",
+            nice=attempt(os.setpriority, os.PRIO_PROCESS, 0, -20),
+            printk=attempt(open, "/proc/sys/kernel/printk", "w"),
+            log=syscall("syslog", 5, None, 0),
+            mount=syscall("mount", b"tmpfs", b"/tmp", b"tmpfs", 0, None),
+        )
+        """,
+        "--privileged",
+    )
+    assert int(answer["status"]["CapEff"], 16) > int(ELEVEN, 16)
+    assert answer["mount"] == "ok"
+    assert answer["module"] in ("EPERM", "ENOSYS")
+    assert answer["nice"] in ("EACCES", "EPERM")
+    assert {answer[each] for each in ("mknod", "swap", "clock", "raw", "log")} <= {
+        "EPERM",
+        "ENOSYS",
+    }
+    assert answer["printk"] in ("EACCES", "EPERM")
+
+
+def test_row_29_new_user_namespaces_are_refused(inside: Inside):
+    code = """
+        report(
+            unshare=syscall("unshare", 0x10000000),
+            clone=syscall("clone", 0x10000000 | 17, None, None, None, None),
+            upper_half=syscall("clone", 1 << 40 | 0x10000000 | 17, None, None, None, None),
+            clone3=syscall("clone3", None, 0),
+            setns=syscall("setns", os.open("/proc/self/ns/user", os.O_RDONLY), 0),
+            thread=syscall("unshare", 0),
+        )
+    """
+    answer = inside(code)
+    assert answer["unshare"] == answer["clone"] == answer["upper_half"] == "EPERM"
+    assert answer["setns"] == answer["thread"] == "EPERM"
+    assert answer["clone3"] == "ENOSYS"
+    opened = inside(
+        'report(unshare=syscall("unshare", 0x10000000))', "--security-opt=seccomp=unconfined"
+    )
+    assert opened["unshare"] == "ok"
+
+
+def test_row_29_other_doors_into_the_kernel_are_closed(inside: Inside):
+    answer = inside(
+        """
+        names = "bpf perf_event_open userfaultfd keyctl add_key request_key mount pivot_root".split()
+        names += "open_by_handle_at kexec_load init_module ioperm iopl swapon acct fsopen".split()
+        io_uring = syscall("io_uring_setup", 8, ctypes.create_string_buffer(256))
+        crypto = attempt(__import__("_socket").socket, 38, 5, 0)
+        upper_half = syscall("socket", 1 << 32 | 38, 5, 0)
+        vsock = attempt(__import__("_socket").socket, 40, 1, 0)
+        report(
+            refused={name: syscall(name, 0, 0, 0, 0, 0) for name in names if name in NUMBERS},
+            io_uring=io_uring, crypto=crypto, vsock=vsock, upper_half=upper_half,
+        )
+        """
+    )
+    assert set(answer["refused"].values()) == {"EPERM"}
+    assert answer["io_uring"] == "ENOSYS"
+    assert answer["crypto"] == answer["vsock"] == answer["upper_half"] == "EAFNOSUPPORT"
+
+
+def test_row_21_no_input_into_the_callers_terminal(inside: Inside):
+    code = """
+        import fcntl
+        TIOCSTI, TIOCLINUX = 0x5412, 0x541C
+        tty = attempt(os.open, "/dev/tty", os.O_RDWR)
+        report(
+            tty=tty,
+            session=os.getsid(0) == os.getpid(),
+            push=attempt(fcntl.ioctl, 0, TIOCSTI, b"x"),
+            upper_half=syscall("ioctl", 0, 1 << 32 | TIOCSTI, b"x"),
+            linux=attempt(fcntl.ioctl, 0, TIOCLINUX, b"x"),
+        )
+    """
+    answer = inside(code)
+    assert answer["tty"] == "ENXIO"  # no controlling terminal
+    assert answer["session"]
+    assert answer["push"] == answer["upper_half"] == answer["linux"] == "EPERM"
+
+
+def test_no_new_privileges_can_be_lifted_by_name_only(inside: Inside):
+    lifted = inside("report(**status())", "--security-opt=no-new-privileges=false")
+    assert (lifted["NoNewPrivs"], lifted["Seccomp"]) == ("0", "2")
+    other = inside("report(**status())", "--security-opt=no-new-privileges=false", "--user=1000")
+    assert (other["NoNewPrivs"], other["Seccomp"], other["CapEff"]) == ("0", "2", NONE)
+
+
+@pytest.mark.parametrize("option", ["seccomp=unconfined", "unmask=ALL", "landlock=off"])
+def test_an_option_loosens_only_what_it_names(inside: Inside, option: str):
+    answer = inside(
+        'report(status=status(), kcore=attempt(open, "/proc/kcore"), masked=read("/proc/interrupts") == "")',
+        f"--security-opt={option}",
+    )
+    assert answer["status"]["CapEff"] == ELEVEN
+    assert answer["status"]["NoNewPrivs"] == "1"
+    assert answer["status"]["Seccomp"] == ("0" if option.startswith("seccomp") else "2")
+    assert answer["masked"] is not option.startswith("unmask")
