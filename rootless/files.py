@@ -115,16 +115,45 @@ def scratch(parent: str, purpose: str) -> Iterator[str]:
     Prune skips it while the lock is held.  What other users own in it must be removed by the caller
     from inside the user namespace (``storage.remove``).
     """
-    os.makedirs(parent, mode=0o700, exist_ok=True)
-    path = f"{parent}/{purpose}-{random_name()}"
-    os.mkdir(path, 0o700)
-    fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    path, fd = open_scratch(parent, purpose)
     try:
-        flock(fd, LOCK_EX)
         yield path
     finally:
         remove_tree(path, missing_ok=True)
         os.close(fd)
+
+
+def open_scratch(parent: str, purpose: str) -> tuple[str, int]:
+    """A fresh directory under ``parent`` and the descriptor that holds its lock."""
+    os.makedirs(parent, mode=0o700, exist_ok=True)
+    while True:
+        path = f"{parent}/{purpose}-{random_name()}"
+        os.mkdir(path, 0o700)
+        fd = lock_directory(path, wait=True)
+        if fd is not None:
+            return path, fd
+
+
+def lock_directory(path: str, *, wait: bool) -> int | None:
+    """Lock a directory; None when somebody else holds the lock or has taken the directory away.
+
+    Between mkdir(2) and flock(2) nobody holds it, so a sweep may be first: then it is gone here.
+    """
+    try:
+        fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return None
+    try:
+        flock(fd, LOCK_EX | (0 if wait else LOCK_NB))
+        if os.path.samestat(os.stat(path), os.fstat(fd)):
+            return fd
+    except (BlockingIOError, FileNotFoundError):
+        pass
+    except BaseException:
+        os.close(fd)
+        raise
+    os.close(fd)
+    return None
 
 
 def publish(path: str, target: str) -> bool:

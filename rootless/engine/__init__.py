@@ -70,9 +70,16 @@ class Engine:
         return Layers(self.paths, self.id_map, self.driver.form)
 
     def use_store(self) -> AbstractContextManager[int]:
-        """Hold off prune and migration while things are looked up and not yet referred to."""
+        """Hold off prune and migration while things are looked up and not yet referred to.
+
+        Whoever comes first after a crash removes what it left.
+        """
         from rootless import files
 
+        if os.listdir(self.paths.scratch):
+            from rootless.engine.sweep import sweep
+
+            sweep(self)
         return files.lock(self.paths.store_lock, shared=True)
 
 

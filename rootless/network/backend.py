@@ -214,5 +214,5 @@ def pick_backend(mode: str, host: Host) -> Backend:
     return make(host)
 
 
-NO_NETWORK = "no network helper works here: the container has only its loopback"
+NO_NETWORK = "neither pasta nor slirp4netns works here: the container has only its loopback"
 """What to tell the user when ``private`` became ``none``."""

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import json
 import os
-from fcntl import LOCK_EX, flock
 from typing import TYPE_CHECKING, NamedTuple, TypedDict
 
 from rootless import files
@@ -80,12 +79,7 @@ class LayerStore(NamedTuple):
 
     def open_scratch(self, purpose: str) -> tuple[str, int]:
         """A locked scratch directory that the caller removes, and the descriptor of the lock."""
-        os.makedirs(self.paths.scratch, mode=0o700, exist_ok=True)
-        path = f"{self.paths.scratch}/{purpose}-{files.random_name()}"
-        os.mkdir(path, 0o700)
-        lock = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-        flock(lock, LOCK_EX)
-        return path, lock
+        return files.open_scratch(self.paths.scratch, purpose)
 
     def publish(
         self,

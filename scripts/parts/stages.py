@@ -59,11 +59,11 @@ def quick_stages(pytest: list[str], others: list[str]) -> list[tuple[str, list[s
 
 
 def everything() -> list[str]:
-    """All suites on both cores; groups of tests that disturb each other share a worker."""
+    """All suites on both cores; the tests of one file never run at the same time."""
     present = [f"tests/{name}" for name in SUITES if Path("tests", name).is_dir()]
     workers = min(os.cpu_count() or 1, 4)
     report = ["-rsfE", "--durations=15"]
-    return ["-n", str(workers), "--dist", "loadgroup", *report, *present]
+    return ["-n", str(workers), "--dist", "loadfile", *report, *present]
 
 
 def run(name: str, command: list[str]) -> bool:

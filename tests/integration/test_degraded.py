@@ -78,6 +78,7 @@ def test_a_runtime_directory_of_somebody_else_is_refused(fresh_rootless):
     environment = fresh_rootless.environment
     environment.pop("ROOTLESS_HOME")
     shared = f"/tmp/rootless-{os.getuid()}"
+    subprocess.run(["rm", "-rf", shared], check=True)
     os.symlink("/tmp", shared)
     try:
         environment.pop("XDG_RUNTIME_DIR", None)
