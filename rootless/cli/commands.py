@@ -34,6 +34,17 @@ PANELS: dict[str, dict[str, str]] = {
         "image tree": "images",
         "image exists": "images",
     },
+    "Networks": {
+        "network create": "networks",
+        "network ls": "networks",
+        "network inspect": "networks",
+        "network connect": "networks",
+        "network disconnect": "networks",
+        "network exists": "networks",
+        "network test": "networks",
+        "network prune": "networks",
+        "network rm": "networks",
+    },
     "Host": {
         "info": "system",
         "unshare": "system",

@@ -24,6 +24,10 @@ def names_of(kind: str) -> Iterable[str]:
             references = {entry.reference for entry in engine.layout.entries()} - {""}
             return sorted(map(familiar, references))
         case "network":
-            return ("none", "host", "private")
+            from rootless.engine.network_requests import NetworkListRequest
+            from rootless.engine.networks import list_networks
+
+            found = list_networks(engine, NetworkListRequest())
+            return ("none", "host", "private", *(each["name"] for each in found))
         case _:
             return ()

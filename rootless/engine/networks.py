@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from rootless import files
-from rootless.engine.connectivity import USER, refuse_in_use
+from rootless.engine.connectivity import USER, refuse_in_use, write_texts
 from rootless.errors import Conflict, InvalidRequest, NotFound, Unsupported
 from rootless.network import records
 from rootless.network.backend import BACKENDS
@@ -154,8 +154,17 @@ def _passes(engine: Engine, record: NetworkRecord, key: str, value: str) -> bool
     )
 
 
-def inspect(engine: Engine, name: str) -> dict[str, Any]:
-    """A network with the containers that are on it now."""
+def exists(engine: Engine, name: str) -> bool:
+    """Whether there is such a network."""
+    try:
+        records.read(engine.paths.networks, name)
+    except NotFound:
+        return name == records.DEFAULT
+    return True
+
+
+def inspect(engine: Engine, name: str) -> tuple[NetworkRecord, dict[str, dict[str, Any]]]:
+    """A network, and the containers that are on it now: their ids, names and places."""
     record = record_of(engine, name)
     containers = {
         member["container"]: {"name": member["name"], **place}
@@ -163,7 +172,7 @@ def inspect(engine: Engine, name: str) -> dict[str, Any]:
         for place in member["places"]
         if place["network"] == record["name"]
     }
-    return {**record, "containers": containers}
+    return record, containers
 
 
 def users(engine: Engine, name: str) -> list[str]:
@@ -239,7 +248,7 @@ def connect(engine: Engine, request: NetworkConnectRequest) -> None:
                 f"container {container.name} runs on a network of its own kind",
                 hint="stop it first, or start it with --network NAME",
             )
-        _tell(engine, {"do": "connect", "container": container.id, "wish": wish._asdict()})
+        _tell(engine, container, {"do": "connect", "wish": wish._asdict()})
     _store_wishes(container, [*wishes, wish._asdict()])
 
 
@@ -251,10 +260,7 @@ def disconnect(engine: Engine, request: NetworkDisconnectRequest) -> None:
     if len(rest) == len(wishes):
         raise NotFound(f"container {container.name} is not on network {request.network}")
     if container.state() is not None:
-        _tell(
-            engine,
-            {"do": "disconnect", "container": container.id, "network": request.network},
-        )
+        _tell(engine, container, {"do": "disconnect", "network": request.network})
     _store_wishes(container, rest)
 
 
@@ -278,9 +284,34 @@ def _members(engine: Engine) -> list[dict[str, Any]]:
     return [] if answer is None else list(answer["members"])
 
 
-def _tell(engine: Engine, request: dict[str, Any]) -> None:
-    if _ask(engine, request) is None:
+def _tell(engine: Engine, container: Container, request: dict[str, Any]) -> None:
+    """Change the networks of a running container, and what its hosts and resolv.conf say."""
+    from rootless.network.backend import Attachment
+    from rootless.network.user import attachment_of, places_of
+
+    answer = _ask(engine, {**request, "container": container.id})
+    if answer is None:
         raise Conflict("no container is connected to a user network now", hint="start it anew")
+    places = places_of(answer)
+    state = container.state() or {}
+    before = Attachment(**state["network"])
+    outside = before._replace(backend=before.outside or "none")
+    changed = attachment_of(places, outside)
+    write_texts(
+        container.bundle,
+        changed,
+        hostname=container.spec().get("hostname") or container.id[:12],
+        shares_host=False,
+        settings=container.record["settings"],
+    )
+
+
+def places_of_container(engine: Engine, container_id: str) -> list[dict[str, Any]]:
+    """The places of a running container on user networks now, for ``inspect``."""
+    for member in _members(engine):
+        if member["container"] == container_id:
+            return list(member["places"])
+    return []
 
 
 def _settle(engine: Engine) -> None:

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from rootless.network.records import NetworkRecord
 
 SOCKET = "keeper.sock"
-_IDLE_S = 2.0
+_IDLE_S = 1.0
 _BACKLOG = 128
 
 
@@ -169,7 +169,9 @@ class Keeper:
                 self._take_place(found, Wish(**request["wish"]))
                 return describe(found), ()
             case "disconnect":
-                self._disconnect(self._members.find(request["container"]), request["network"])
+                found = self._members.find(request["container"])
+                self._disconnect(found, request["network"])
+                return describe(found), ()
             case "list":
                 return {"members": [describe(each) for each in self._members]}, ()
             case "settle":

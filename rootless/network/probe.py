@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from rootless.network.backend import Backend
 
-_TIMEOUT_S = 1.5
+TIMEOUT_S = 1.5
 _BULK_BYTES = 1 << 20
 _GUEST_PORT = 4242
 
@@ -57,14 +57,15 @@ def _outbound_failure(backend: Backend) -> str | None:
             link = backend.start(pid, NetworkRequest())
             try:
                 host = link.wait().host_address
-                return None if host is None else _use_outbound(pid, host)
+                return None if host is None else use_outbound(pid, host)
             finally:
                 link.close()
     except RootlessError as error:
         return error.message
 
 
-def _use_outbound(pid: int, host: str) -> str | None:
+def use_outbound(pid: int, host: str) -> str | None:
+    """What goes wrong between the namespace of ``pid`` and this host, which it reaches as ``host``."""
     closed = _listener(host)
     port = closed.getsockname()[1]
     closed.close()
@@ -87,18 +88,19 @@ def _ports_failure(backend: Backend) -> str | None:
     host = addresses.look().address or "127.0.0.1"
     try:
         with inside.NewNamespace() as pid:
-            ports = _free_ports()
+            ports = free_ports()
             link = backend.start(pid, NetworkRequest(ports=ports))
             try:
                 link.wait()
-                return _use_ports(pid, host, ports)
+                return use_ports(pid, host, ports)
             finally:
                 link.close()
     except RootlessError as error:
         return error.message
 
 
-def _free_ports() -> tuple[PortMapping, ...]:
+def free_ports() -> tuple[PortMapping, ...]:
+    """One of TCP and one of UDP, both to another port inside."""
     from rootless.network.publish import assign
 
     wanted = (
@@ -108,7 +110,8 @@ def _free_ports() -> tuple[PortMapping, ...]:
     return assign(wanted)
 
 
-def _use_ports(pid: int, host: str, ports: tuple[PortMapping, ...]) -> str | None:
+def use_ports(pid: int, host: str, ports: tuple[PortMapping, ...]) -> str | None:
+    """What goes wrong between this host and servers in the namespace of ``pid`` (``free_ports``)."""
     ready_read, ready_write = os.pipe2(os.O_CLOEXEC)
     server = inside.fork(lambda: _serve_inside(pid, ready_write), name="probe", kept=(ready_write,))
     os.close(ready_write)
@@ -133,7 +136,7 @@ def _serve_inside(pid: int, ready: int) -> None:
     _send_bulk(server)
     content, client = datagrams.recvfrom(16)
     datagrams.sendto(content, client)
-    time.sleep(_TIMEOUT_S)
+    time.sleep(TIMEOUT_S)
 
 
 def _new_socket(*, is_udp: bool = False) -> socket:
@@ -141,7 +144,7 @@ def _new_socket(*, is_udp: bool = False) -> socket:
 
     kind = kernel.SOCK_DGRAM if is_udp else kernel.SOCK_STREAM
     made = kernel.socket(kernel.AF_INET, kind | kernel.SOCK_CLOEXEC)
-    made.settimeout(_TIMEOUT_S)
+    made.settimeout(TIMEOUT_S)
     return made
 
 
@@ -157,7 +160,7 @@ def _send_bulk(server: socket) -> None:
 
     descriptor, _ = server._accept()  # type: ignore[attr-defined]  # of the C type
     peer = socket(fileno=descriptor)
-    peer.settimeout(_TIMEOUT_S)
+    peer.settimeout(TIMEOUT_S)
     peer.sendall(bytes(_BULK_BYTES))
     peer.close()
 
@@ -165,14 +168,14 @@ def _send_bulk(server: socket) -> None:
 def _receive_bulk(address: str, port: int) -> str:
     """Take all that a server sends which speaks first and closes at once."""
     peer = _new_socket()
-    end = time.monotonic() + _TIMEOUT_S
+    end = time.monotonic() + TIMEOUT_S
     received = 0
     try:
         peer.connect((address, port))
         while chunk := peer.recv(1 << 16):
             received += len(chunk)
             if time.monotonic() > end:
-                return f"{received} bytes in {_TIMEOUT_S} s"
+                return f"{received} bytes in {TIMEOUT_S} s"
     except OSError as error:
         return f"{error} after {received} bytes"
     finally:

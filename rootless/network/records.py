@@ -140,7 +140,7 @@ def given_subnet(subnet: str, gateway: str | None, taken: Iterable[str]) -> Subn
 def random_subnet6() -> Subnet:
     """A unique local /64 (RFC 4193): random, so that no two hosts' networks meet."""
     digits = os.urandom(5).hex()
-    prefix = f"fd{digits[:2]}:{digits[2:6]}:{digits[6:]}00"
+    prefix = f"fd{digits[:2]}:{digits[2:6]}:{digits[6:]}"
     return {"subnet": f"{prefix}::/64", "gateway": f"{prefix}::1"}
 
 

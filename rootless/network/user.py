@@ -8,7 +8,7 @@ translation, whose tools may be missing, is needed in the keeper.
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from rootless.errors import HostLacks
 from rootless.network import wire
@@ -84,7 +84,7 @@ class UserNetworks:
                 "wishes": [each._asdict() for each in self._wishes],
             },
         )
-        self._places = tuple(_place(each) for each in answer["places"])
+        self._places = places_of(answer)
         self._worker = answer["worker"]
 
     def namespaces(self, request: NetworkRequest) -> tuple[tuple[str, str], ...]:
@@ -97,21 +97,7 @@ class UserNetworks:
         return self._attachment(outside)
 
     def _attachment(self, outside: Attachment | None) -> Attachment:
-        addresses = [address for each in self._places for address, _ in each.addresses]
-        first = self._places[0]
-        return Attachment(
-            backend=self.name,
-            helper_pid=outside.helper_pid if outside else None,
-            address=next((each for each in addresses if ":" not in each), None),
-            address6=next((each for each in addresses if ":" in each), None),
-            gateway=first.gateways[0],
-            host_address=outside.host_address if outside else None,
-            nameservers=tuple(each.gateways[0] for each in self._places if each.resolves)[:3],
-            interface=first.interface,
-            mac_address=first.mac_address,
-            outside=outside.backend if outside else None,
-            places=tuple(each._asdict() for each in self._places),
-        )
+        return attachment_of(self._places, outside)
 
     def start(self, pid: int, request: NetworkRequest) -> Link:
         connection = self._join()
@@ -176,6 +162,30 @@ class UserLink:
                 wire.ask(self._connection, {"do": "unplug"})
             except HostLacks:
                 pass  # the keeper is gone, and with it what was plugged in
+
+
+def attachment_of(places: tuple[Place, ...], outside: Attachment | None) -> Attachment:
+    """What a container has whose places are these, and whose way out is ``outside``."""
+    addresses = [address for each in places for address, _ in each.addresses]
+    first = places[0] if places else None
+    return Attachment(
+        backend=UserNetworks.name,
+        helper_pid=outside.helper_pid if outside else None,
+        address=next((each for each in addresses if ":" not in each), None),
+        address6=next((each for each in addresses if ":" in each), None),
+        gateway=first.gateways[0] if first else None,
+        host_address=outside.host_address if outside else None,
+        nameservers=tuple(each.gateways[0] for each in places if each.resolves)[:3],
+        interface=first.interface if first else None,
+        mac_address=first.mac_address if first else None,
+        outside=outside.backend if outside else None,
+        places=tuple(each._asdict() for each in places),
+    )
+
+
+def places_of(described: dict[str, Any]) -> tuple[Place, ...]:
+    """The places of a member as the keeper describes it."""
+    return tuple(_place(each) for each in described["places"])
 
 
 def _outward(request: NetworkRequest) -> NetworkRequest:

@@ -1,0 +1,103 @@
+"""Flags of the commands on user networks."""
+
+from __future__ import annotations
+
+from rootless.cli.options.table import Argument, Command, Option, plain
+
+_NETWORK = Argument("network", "NETWORK", "Its name or id", complete="network")
+_NETWORKS = Argument("networks", "NETWORK", "Names or ids", many=True, complete="network")
+_CONTAINER = Argument("container", "CONTAINER", "Its name or id", complete="container")
+_FORMAT = Option("format", "FORMAT", "table, json, or a Go template", short="f")
+
+NETWORK_CREATE = Command(
+    "network create",
+    "Make a network on which containers find each other by name",
+    plain(
+        Option("driver", "NAME", "bridge is the only one", short="d", default="bridge"),
+        Option("subnet", "CIDR", "Its addresses, such as 10.90.0.0/24", many=True),
+        Option("gateway", "IP", "The address of its bridge and resolver", many=True),
+        Option("internal", "", "No way out of it"),
+        Option("ipv6", "", "IPv6 addresses too"),
+        Option("disable-dns", "", "Answer no names"),
+        Option("label", "K=V", "A note of yours", many=True),
+        Option("opt", "K=V", "mtu=BYTES", short="o", many=True),
+        Option("ignore", "", "A network that exists is no error"),
+        Option("attachable", "", ignored="every network of yours is"),
+        Option("ip-range", "CIDR", refused="--subnet says which addresses there are"),
+        Option("dns", "IP", refused="give --dns to the containers", many=True),
+        Option("route", "ROUTE", refused="containers reach all networks they are on", many=True),
+    ),
+    (Argument("name", "NAME"),),
+)
+
+NETWORK_LS = Command(
+    "network ls",
+    "List networks",
+    plain(
+        Option("filter", "K=V", "Only those that match: name= id= label= internal= dangling=", short="f", many=True),
+        Option("format", "FORMAT", "table, json, or a Go template"),
+        Option("quiet", "", "Only names", short="q"),
+        Option("no-trunc", "", "Whole ids"),
+        Option("noheading", "", "No titles", short="n"),
+    ),
+)  # fmt: skip
+
+NETWORK_INSPECT = Command(
+    "network inspect",
+    "Describe networks and who is on them",
+    plain(_FORMAT),
+    (_NETWORKS,),
+)
+
+NETWORK_RM = Command(
+    "network rm",
+    "Remove networks",
+    plain(
+        Option("force", "", "And the containers that use them", short="f"),
+        Option("ignore", "", "A network that is not there is no error", short="i"),
+        Option("time", "SECONDS", ignored="containers are ended at once", short="t"),
+    ),
+    (_NETWORKS,),
+)
+
+NETWORK_PRUNE = Command(
+    "network prune",
+    "Remove all networks that no container uses",
+    plain(
+        Option("filter", "K=V", "Only those that match", many=True),
+        Option("force", "", ignored="there is no question", short="f"),
+    ),
+)
+
+NETWORK_CONNECT = Command(
+    "network connect",
+    "Put a container on a network, at once when it runs",
+    plain(
+        Option("alias", "NAME", "A further name of it there", many=True),
+        Option("ip", "IP", "Its address there"),
+        Option("ip6", "IP", "Its IPv6 address there"),
+        Option("mac-address", "MAC", "Its MAC address there"),
+    ),
+    (_NETWORK, _CONTAINER),
+)
+
+NETWORK_DISCONNECT = Command(
+    "network disconnect",
+    "Take a container off a network, at once when it runs",
+    plain(Option("force", "", ignored="it always is", short="f")),
+    (_NETWORK, _CONTAINER),
+)
+
+NETWORK_EXISTS = Command(
+    "network exists", "Exit with 0 if the network exists, with 1 if not", arguments=(_NETWORK,)
+)
+
+NETWORK_TEST = Command(
+    "network test",
+    "Try names, the host's address, a published port and a transfer",
+    plain(
+        Option("network", "MODE", "private, pasta or slirp4netns", default="private"),
+        Option("format", "FORMAT", "table or json"),
+        Option("refresh", "", "Probe the helpers anew"),
+    ),
+)
