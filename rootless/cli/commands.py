@@ -9,56 +9,75 @@ from rootless.errors import InvalidRequest
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-# Title -> command -> module, of ``rootless.cli`` and of ``rootless.cli.options``.
-PANELS: dict[str, dict[str, str]] = {
+# Title -> command -> its module in ``rootless.cli`` and ``rootless.cli.options``, and what it does:
+# ``--help`` shows that without reading the tables.
+PANELS: dict[str, dict[str, tuple[str, str]]] = {
     "Containers": {
-        "run": "run",
-        "exec": "run",
-        "ps": "containers",
-        "attach": "containers",
-        "start": "run",
-        "stop": "containers",
-        "restart": "containers",
-        "kill": "containers",
-        "wait": "containers",
-        "create": "run",
-        "rm": "containers",
+        "run": ("run", "Make a container and run a program in it"),
+        "exec": ("run", "Run a further program in a running container"),
+        "ps": ("containers", "List containers"),
+        "attach": ("containers", "Connect to the terminal or streams of a running container"),
+        "start": ("run", "Start containers that were made or have stopped"),
+        "stop": ("containers", "Ask containers to end, and end them after a while"),
+        "restart": ("containers", "Stop and start containers"),
+        "kill": ("containers", "Send a signal to containers"),
+        "wait": ("containers", "Wait for containers to end, and print their exit codes"),
+        "create": ("run", "Make a container without starting it"),
+        "rm": ("containers", "Remove containers"),
     },
     "Images": {
-        "pull": "images",
-        "images": "images",
-        "tag": "images",
-        "untag": "images",
-        "history": "images",
-        "image inspect": "images",
-        "image tree": "images",
-        "image exists": "images",
+        "pull": ("images", "Download images from a registry"),
+        "images": ("images", "List images"),
+        "tag": ("images", "Give an image further names"),
+        "untag": ("images", "Take names away from an image; all of them if none is given"),
+        "history": ("images", "Show how an image was made"),
+        "image inspect": ("images", "Describe images"),
+        "image tree": ("images", "Show the layers of an image, and which images share them"),
+        "image exists": ("images", "Exit with 0 if the image is stored, with 1 if not"),
     },
     "Networks": {
-        "network create": "networks",
-        "network ls": "networks",
-        "network inspect": "networks",
-        "network connect": "networks",
-        "network disconnect": "networks",
-        "network exists": "networks",
-        "network test": "networks",
-        "network prune": "networks",
-        "network rm": "networks",
+        "network create": (
+            "networks",
+            "Make a network on which containers find each other by name",
+        ),
+        "network ls": ("networks", "List networks"),
+        "network inspect": ("networks", "Describe networks and who is on them"),
+        "network connect": ("networks", "Put a container on a network, at once when it runs"),
+        "network disconnect": ("networks", "Take a container off a network, at once when it runs"),
+        "network exists": ("networks", "Exit with 0 if the network exists, with 1 if not"),
+        "network test": (
+            "networks",
+            "Try names, the host's address, a published port and a transfer",
+        ),
+        "network prune": ("networks", "Remove all networks that no container uses"),
+        "network rm": ("networks", "Remove networks"),
     },
     "Host": {
-        "info": "system",
-        "unshare": "system",
-        "system reset": "system",
-        "version": "system",
-        "completion": "completion",
-        "help": "system",
+        "info": ("system", "Show what this host can do and what was chosen"),
+        "unshare": (
+            "system",
+            "Run a program as root of the user namespace, for files of subordinate ids",
+        ),
+        "system reset": ("system", "Remove everything that was ever stored"),
+        "version": ("system", "Show the version of rootless and what it runs on"),
+        "completion": (
+            "completion",
+            "Print a script for bash, zsh or fish that completes our commands",
+        ),
+        "help": ("system", "Show the commands, or one command's flags"),
     },
 }
 
 COMMANDS: dict[str, str] = {
-    **{name: family for panel in PANELS.values() for name, family in panel.items()},
+    **{name: family for panel in PANELS.values() for name, (family, _) in panel.items()},
     "__complete": "completion",
 }
+
+
+def summary(name: str) -> str:
+    """What a command does, in one line."""
+    return next((panel[name][1] for panel in PANELS.values() if name in panel), "")
+
 
 NOUNS = ("container", "image", "volume", "network", "secret", "manifest", "system", "healthcheck")
 

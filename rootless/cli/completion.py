@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 
 from rootless.cli import load, output
-from rootless.cli.commands import NOUNS, PANELS, resolve, verbs
+from rootless.cli.commands import NOUNS, PANELS, resolve, summary, verbs
+from rootless.cli.shown import shown_groups
 from rootless.errors import RootlessError
 
 if TYPE_CHECKING:
@@ -88,14 +89,14 @@ def propose(words: Sequence[str], lookup: Lookup) -> Proposals:
 
 
 def _commands() -> Proposals:
-    words = [(name, load(name)[0].help) for panel in PANELS.values() for name in panel]
+    words = [(name, summary(name)) for panel in PANELS.values() for name in panel]
     plain = [(name, text) for name, text in words if " " not in name]
     nouns = [(noun, f"Commands on a {noun}") for noun in NOUNS if verbs(noun)]
     return Proposals((*plain, *nouns))
 
 
 def _verbs(noun: str) -> Proposals:
-    return Proposals(tuple((verb, load(name)[0].help) for verb, name in verbs(noun).items()))
+    return Proposals(tuple((verb, summary(name)) for verb, name in verbs(noun).items()))
 
 
 def _arguments(command: Command, before: Sequence[str], current: str, lookup: Lookup) -> Proposals:
@@ -108,7 +109,8 @@ def _arguments(command: Command, before: Sequence[str], current: str, lookup: Lo
         name, equals, _ = current.partition("=")
         if equals and name in spellings:
             return _values(spellings[name], f"{name}=", lookup)
-        flags = [(f"--{o.name}", o.help) for o in command.options() if o.help]
+        shown = command._replace(groups=shown_groups(command)).options()
+        flags = [(f"--{option.name}", option.help) for option in shown if option.help]
         return Proposals((*flags, ("--help", "Show the flags")))
     for position, argument in enumerate(command.arguments):
         if position == taken or argument.many:

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from rootless.cli import load
-from rootless.cli.commands import NOUNS, PANELS, resolve, verbs
+from rootless.cli.commands import NOUNS, PANELS, resolve, summary, verbs
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -27,6 +26,7 @@ def help_on(words: Sequence[str]) -> str:
     if len(words) == 1 and words[0] in NOUNS:
         return _noun(words[0])
     name, _ = resolve(words)
+    from rootless.cli import load
     from rootless.cli.typer_reader import help_text
 
     return help_text(load(name)[0])
@@ -41,7 +41,7 @@ def _panels() -> Iterator[str]:
 
 
 def _line(shown: str, name: str, width: int) -> str:
-    return f"  {shown.ljust(width)}{load(name)[0].help}\n"
+    return f"  {shown.ljust(width)}{summary(name)}\n"
 
 
 def _noun(noun: str) -> str:

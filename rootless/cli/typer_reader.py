@@ -11,6 +11,8 @@ import typer
 from typer.core import TyperArgument, TyperCommand, TyperOption
 
 from rootless.cli.argv import convert
+from rootless.cli.commands import summary
+from rootless.cli.shown import shown_groups
 from rootless.cli.values import boolean
 from rootless.errors import InvalidRequest
 
@@ -78,7 +80,9 @@ class _Typed(TyperCommand):
         super().__init__(
             command.name,
             params=parameters,
-            help=command.help + "." + (f"\n\n{command.details}" if command.details else ""),
+            help=summary(command.name)
+            + "."
+            + (f"\n\n{command.details}" if command.details else ""),
             add_help_option=False,
             rich_markup_mode=None,
             context_settings={"allow_interspersed_args": command.interspersed},
@@ -88,7 +92,7 @@ class _Typed(TyperCommand):
     def format_options(self, ctx: object, formatter: object) -> None:
         """Groups with their titles, two columns each."""
         hidden = 0
-        for group in self.table.groups:
+        for group in shown_groups(self.table):
             options = (*group.options, *(group.further if self.everything else ()))
             hidden += len(group.further)
             rows = [_help_row(option) for option in options]

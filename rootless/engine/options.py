@@ -44,6 +44,11 @@ def check_supported(request: RunRequest) -> None:
             raise Unsupported(f"--{field.replace('_', '-')} is not supported")
 
 
+def is_supported(field: str) -> bool:
+    """Whether the engine acts on that field of a RunRequest."""
+    return field in _HANDLED
+
+
 def command(request: RunRequest, config: ContainerConfig) -> tuple[str, ...]:
     """ENTRYPOINT and CMD with what was given instead; an ENTRYPOINT given drops the image's CMD."""
     entrypoint = tuple(config.get("Entrypoint") or ())
@@ -67,14 +72,26 @@ def environment(
     if request.tty:
         variables["TERM"] = "xterm"
     image = () if request.unsetenv_all else tuple(config.get("Env") or ())
-    for group in (request.http_proxy, request.env_host, image, request.env_merge, request.env):
-        for pair in group:
-            name, _, value = pair.partition("=")
-            variables[name] = value
+    for group in (request.http_proxy, request.env_host, image):
+        variables.update(_pairs(group))
+    variables.update(_merged(request.env_merge, dict(_pairs(image))))
+    variables.update(_pairs(request.env))
     variables.setdefault("HOME", user.home)
     for name in request.unsetenv:
         variables.pop(name, None)
     return tuple(f"{name}={value}" for name, value in variables.items())
+
+
+def _merged(pairs: tuple[str, ...], of_image: dict[str, str]) -> dict[str, str]:
+    """``--env-merge``: ${NAME} is what the image says, and nothing where it says nothing."""
+    merged = {}
+    for name, value in _pairs(pairs):
+        head, *parts = value.split("${")
+        for part in parts:
+            inner, brace, rest = part.partition("}")
+            head += of_image.get(inner, "") + rest if brace else "${" + part
+        merged[name] = head
+    return merged
 
 
 def container_options(

@@ -6,7 +6,6 @@ from rootless.cli.options.table import Argument, Command
 
 COMPLETION = Command(
     "completion",
-    "Print a script for bash, zsh or fish that completes our commands",
     arguments=(Argument("shell", "SHELL"),),
     details="bash: source <(rootless completion bash); zsh: source <(rootless completion zsh);"
     " fish: rootless completion fish | source",
@@ -14,7 +13,6 @@ COMPLETION = Command(
 
 COMPLETE = Command(
     "__complete",
-    "Say what may follow",
     arguments=(Argument("shell", "SHELL"), Argument("words", "WORD", required=False, many=True)),
     interspersed=False,
 )

@@ -84,7 +84,7 @@ PROCESS = Group(
         Option("env-merge", "K=V", "Set a variable; ${K} in V is the image's", assignment, many=True),
         Option("unsetenv", "K", "Remove a variable of the image", many=True),
         Option("unsetenv-all", "", "Remove all variables of the image"),
-        Option("http-proxy", "", "Pass proxy variables on", default="true"),
+        Option("http-proxy", "", "Pass your proxy variables on"),
         Option("umask", "MODE", "File mode mask", octal, default="0022"),
         Option("tz", "ZONE", "Time zone, or local"),
         Option("init-path", "FILE", "The program that --init runs", complete="file"),

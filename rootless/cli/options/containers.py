@@ -16,7 +16,6 @@ _IGNORE = Option("ignore", "", "A container that is not there is no error", shor
 
 PS = Command(
     "ps",
-    "List containers",
     plain(
         Option("all", "", "Also those that do not run", short="a"),
         Option("filter", "K=V", "Only those that match: name= status= label= ancestor= ...", short="f", many=True),
@@ -33,7 +32,6 @@ PS = Command(
 
 RM = Command(
     "rm",
-    "Remove containers",
     plain(
         Option("force", "", "Also those that run", short="f"),
         Option("volumes", "", "And their anonymous volumes", short="v"),
@@ -54,7 +52,6 @@ _CHOOSING = (_ALL, _LATEST, _FILTER, _CIDFILES)
 
 STOP = Command(
     "stop",
-    "Ask containers to end, and end them after a while",
     plain(
         Option("time", "SECONDS", "How long to wait before that", seconds, short="t", aliases=("timeout",)),
         Option("signal", "SIGNAL", "Instead of the container's stop signal", short="s"),
@@ -66,7 +63,6 @@ STOP = Command(
 
 RESTART = Command(
     "restart",
-    "Stop and start containers",
     plain(
         Option("time", "SECONDS", "How long to wait for the end", seconds, short="t", aliases=("timeout",)),
         Option("signal", "SIGNAL", "Instead of the container's stop signal", short="s"),
@@ -78,7 +74,6 @@ RESTART = Command(
 
 KILL = Command(
     "kill",
-    "Send a signal to containers",
     plain(
         Option("signal", "SIGNAL", "Which one", short="s", default="KILL"), _ALL, _LATEST, _CIDFILES
     ),
@@ -87,14 +82,12 @@ KILL = Command(
 
 WAIT = Command(
     "wait",
-    "Wait for containers to end, and print their exit codes",
     plain(_LATEST, _IGNORE),
     (_CONTAINERS,),
 )
 
 ATTACH = Command(
     "attach",
-    "Connect to the terminal or streams of a running container",
     plain(
         Option("no-stdin", "", "Not to its input"),
         Option("detach-keys", "KEYS", "What ends the connection", default="ctrl-p,ctrl-q"),

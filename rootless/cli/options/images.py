@@ -31,7 +31,6 @@ PLATFORM = (
 
 PULL = Command(
     "pull",
-    "Download images from a registry",
     (
         Group(
             "Options",
@@ -51,7 +50,6 @@ PULL = Command(
 
 IMAGES = Command(
     "images",
-    "List images",
     plain(
         Option("all", "", "Also intermediate images, of which there are none", short="a"),
         Option("digests", "", "Show digests"),
@@ -69,19 +67,16 @@ IMAGES = Command(
 
 TAG = Command(
     "tag",
-    "Give an image further names",
     arguments=(_IMAGE, Argument("names", "NAME", many=True)),
 )
 
 UNTAG = Command(
     "untag",
-    "Take names away from an image; all of them if none is given",
     arguments=(_IMAGE, Argument("names", "NAME", required=False, many=True)),
 )
 
 HISTORY = Command(
     "history",
-    "Show how an image was made",
     plain(
         _FORMAT,
         Option("human", "", "Sizes and times for people", short="H", default="true"),
@@ -93,20 +88,16 @@ HISTORY = Command(
 
 IMAGE_INSPECT = Command(
     "image inspect",
-    "Describe images",
     plain(Option("format", "FORMAT", "json, or a Go template", short="f"), PLATFORM[0]),
     (Argument("images", "IMAGE", many=True, complete="image"),),
 )
 
 IMAGE_TREE = Command(
     "image tree",
-    "Show the layers of an image, and which images share them",
     plain(
         Option("whatrequires", "", refused="see rootless images --filter since=IMAGE"), _NO_TRUNC
     ),
     (_IMAGE,),
 )
 
-IMAGE_EXISTS = Command(
-    "image exists", "Exit with 0 if the image is stored, with 1 if not", arguments=(_IMAGE,)
-)
+IMAGE_EXISTS = Command("image exists", arguments=(_IMAGE,))

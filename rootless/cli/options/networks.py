@@ -11,7 +11,6 @@ _FORMAT = Option("format", "FORMAT", "table, json, or a Go template", short="f")
 
 NETWORK_CREATE = Command(
     "network create",
-    "Make a network on which containers find each other by name",
     plain(
         Option("driver", "NAME", "bridge is the only one", short="d", default="bridge"),
         Option("subnet", "CIDR", "Its addresses, such as 10.90.0.0/24", many=True),
@@ -32,7 +31,6 @@ NETWORK_CREATE = Command(
 
 NETWORK_LS = Command(
     "network ls",
-    "List networks",
     plain(
         Option("filter", "K=V", "Only those that match: name= id= label= internal= dangling=", short="f", many=True),
         Option("format", "FORMAT", "table, json, or a Go template"),
@@ -44,14 +42,12 @@ NETWORK_LS = Command(
 
 NETWORK_INSPECT = Command(
     "network inspect",
-    "Describe networks and who is on them",
     plain(_FORMAT),
     (_NETWORKS,),
 )
 
 NETWORK_RM = Command(
     "network rm",
-    "Remove networks",
     plain(
         Option("force", "", "And the containers that use them", short="f"),
         Option("ignore", "", "A network that is not there is no error", short="i"),
@@ -62,7 +58,6 @@ NETWORK_RM = Command(
 
 NETWORK_PRUNE = Command(
     "network prune",
-    "Remove all networks that no container uses",
     plain(
         Option("filter", "K=V", "Only those that match", many=True),
         Option("force", "", ignored="there is no question", short="f"),
@@ -71,7 +66,6 @@ NETWORK_PRUNE = Command(
 
 NETWORK_CONNECT = Command(
     "network connect",
-    "Put a container on a network, at once when it runs",
     plain(
         Option("alias", "NAME", "A further name of it there", many=True),
         Option("ip", "IP", "Its address there"),
@@ -83,18 +77,14 @@ NETWORK_CONNECT = Command(
 
 NETWORK_DISCONNECT = Command(
     "network disconnect",
-    "Take a container off a network, at once when it runs",
     plain(Option("force", "", ignored="it always is", short="f")),
     (_NETWORK, _CONTAINER),
 )
 
-NETWORK_EXISTS = Command(
-    "network exists", "Exit with 0 if the network exists, with 1 if not", arguments=(_NETWORK,)
-)
+NETWORK_EXISTS = Command("network exists", arguments=(_NETWORK,))
 
 NETWORK_TEST = Command(
     "network test",
-    "Try names, the host's address, a published port and a transfer",
     plain(
         Option("network", "MODE", "private, pasta or slirp4netns", default="private"),
         Option("format", "FORMAT", "table or json"),

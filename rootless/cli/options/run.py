@@ -16,7 +16,6 @@ _EXPLAIN = Group("Instead of running", (Option("explain", "", "Print what would 
 
 RUN = Command(
     "run",
-    "Make a container and run a program in it",
     (CONTAINER, DETACHING, PROCESS, FILES, IMAGE, *_ISOLATION, _EXPLAIN),
     _IMAGE_AND_ARGS,
     interspersed=False,
@@ -24,7 +23,6 @@ RUN = Command(
 
 CREATE = Command(
     "create",
-    "Make a container without starting it",
     (CONTAINER, STREAMS, PROCESS, FILES, IMAGE, *_ISOLATION),
     _IMAGE_AND_ARGS,
     interspersed=False,
@@ -32,7 +30,6 @@ CREATE = Command(
 
 EXEC = Command(
     "exec",
-    "Run a further program in a running container",
     plain(
         Option("interactive", "", "Keep standard input open", short="i"),
         Option("tty", "", "Give it a terminal", short="t"),
@@ -59,7 +56,6 @@ EXEC = Command(
 
 START = Command(
     "start",
-    "Start containers that were made or have stopped",
     plain(
         Option("attach", "", "Connect to its output, and end as it ends", short="a"),
         Option("interactive", "", "Connect to its input", short="i"),

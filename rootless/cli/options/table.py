@@ -67,7 +67,6 @@ class Command(NamedTuple):
     """One command.  ``interspersed`` is false where what follows the first word is not ours to read."""
 
     name: str
-    help: str
     groups: tuple[Group, ...] = ()
     arguments: tuple[Argument, ...] = ()
     interspersed: bool = True

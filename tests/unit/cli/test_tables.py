@@ -10,14 +10,13 @@ import pytest
 from rootless.cli import load
 from rootless.cli.commands import ALIASES, COMMANDS, NOUNS, resolve
 from rootless.cli.options.run import CREATE, EXEC, RUN, START
+from rootless.cli.shown import FRONT_END, shown_groups
+from rootless.engine.options import is_supported
 from rootless.engine.requests import RunRequest
 from rootless.errors import InvalidRequest
 
 if TYPE_CHECKING:
     from rootless.cli.options.table import Command
-
-# Read and used up by the front end itself.
-FRONT_END = {"env_file", "label_file", "quiet", "explain", "os", "arch", "variant"}
 
 
 def commands() -> dict[str, Command]:
@@ -91,3 +90,10 @@ def test_an_unknown_command_suggests_the_nearest(line, hint):
     with pytest.raises(InvalidRequest) as caught:
         resolve(line)
     assert caught.value.hint == hint
+
+
+def test_what_the_engine_refuses_is_not_shown():
+    shown = RUN._replace(groups=shown_groups(RUN)).options()
+    for option in RUN.options():
+        refused = option.destination in RunRequest._fields and not is_supported(option.destination)
+        assert (option in shown) != (refused and not option.refused and not option.ignored)
