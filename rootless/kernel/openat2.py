@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import os
 from ctypes import Structure, byref, c_char_p, c_int, c_size_t, c_uint64, c_void_p, sizeof
-from errno import EINVAL, ELOOP, ENOENT, ENOSYS, EPERM
+from errno import EAGAIN, EINVAL, ELOOP, ENOENT, ENOSYS, EPERM
 
 from rootless.kernel.libc import system_call
 
 _SYS_OPENAT2 = 437
+_TRIES = 16
 _MAX_LINKS = 40  # path_resolution(7)
 
 RESOLVE_NO_XDEV = 0x01
@@ -41,17 +42,22 @@ def open_in_root(root: int, path: bytes, *, flags: int, mode: int = 0) -> int:
     Symbolic links are followed inside it, ``..`` stops at it, and /proc's magic links are refused.
     A last component that is a link is followed unless ``flags`` has O_NOFOLLOW.
     """
-    try:
-        return openat2(
-            root,
-            path,
-            flags=flags,
-            mode=mode,
-            resolve=RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS,
-        )
-    except OSError as error:
-        if error.errno not in (ENOSYS, EPERM):  # EPERM: seccomp filters older than the call
-            raise
+    for _ in range(_TRIES):
+        try:
+            return openat2(
+                root,
+                path,
+                flags=flags,
+                mode=mode,
+                resolve=RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS,
+            )
+        except OSError as error:
+            # EAGAIN: something was renamed or mounted, anywhere, while a ".." was resolved.
+            # EPERM: a seccomp filter older than the call.
+            if error.errno not in (EAGAIN, ENOSYS, EPERM):
+                raise
+            if error.errno != EAGAIN:
+                break
     return _walk(root, path, flags, mode)
 
 

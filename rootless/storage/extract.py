@@ -76,6 +76,8 @@ class Extraction:
                 self._link_lower(entry, lower)
             for path in sorted(self._implicit):
                 self._inherit(path, lower)
+            if self._overlay:
+                self._drop_idle_whiteouts(lower)
             if b"" in self._opaque and self._overlay:
                 self._hide_root(lower)
             for path, mtime_ns in self._mtimes.items():
@@ -314,9 +316,26 @@ class Extraction:
             copy_directory_attributes(source.fds[0], self._directories.get(path))
             self._mtimes[path] = os.fstat(source.fds[0]).st_mtime_ns
 
+    def _drop_idle_whiteouts(self, lower: Stack) -> None:
+        """Overlayfs shows a whiteout, as a name that cannot be looked up, where nothing merges."""
+        for path in self._hidden:
+            parent, _, name = path.rpartition(b"/")
+            below = None if self._is_covered(path) else lower.open(parent)
+            if below is not None:
+                with below:
+                    if below.find(name) is not None:
+                        continue
+            self._directories.begin()
+            directory = self._directories.get(parent)
+            status = lstat(directory, name)
+            if status is not None and is_whiteout(status):
+                os.unlink(name, dir_fd=directory)
+
     def _is_hidden(self, path: bytes) -> bool:
-        if path in self._hidden:
-            return True
+        return path in self._hidden or self._is_covered(path)
+
+    def _is_covered(self, path: bytes) -> bool:
+        """Whether a directory above the path hides what is below."""
         while path:
             path = path.rpartition(b"/")[0]
             if path in self._hidden or path in self._opaque:

@@ -15,7 +15,8 @@ if TYPE_CHECKING:
 
 BLOCK = 512
 _ZERO_BLOCK = bytes(BLOCK)
-_LARGEST = 1 << 62  # of sizes in bytes and times in nanoseconds: what system calls take
+_LARGEST = 1 << 62  # bytes: what system calls take
+_LATEST_NS = (1 << 40) * 1_000_000_000
 _GNU_MAGIC = b"ustar  \0"
 
 # Type flags (POSIX.1-2008 pax, "ustar Interchange Format"; GNU tar's own are letters).
@@ -224,7 +225,7 @@ class TarReader:
             uid=uid,
             gid=gid,
             size=0 if kind in _WITHOUT_CONTENT else size,
-            mtime_ns=min(max(mtime_ns, -_LARGEST), _LARGEST),
+            mtime_ns=min(max(mtime_ns, -_LATEST_NS), _LATEST_NS),
             link=self._link(kind, name, link),
             device=(_number(header[329:337]), _number(header[337:345]))
             if kind in (CHARACTER, BLOCK_DEVICE)
@@ -297,7 +298,11 @@ class TarReader:
 def text(name: bytes) -> str:
     """A name for a message; control characters and invalid UTF-8 are escaped."""
     decoded = name.decode(errors="backslashreplace")
-    return decoded if decoded.isprintable() else repr(decoded)[1:-1]
+    if decoded.isprintable():
+        return decoded
+    return "".join(
+        each if each.isprintable() else each.encode("unicode_escape").decode() for each in decoded
+    )
 
 
 def clean(name: bytes) -> bytes:
