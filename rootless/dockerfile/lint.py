@@ -34,7 +34,8 @@ class Facts(NamedTuple):
     """What the linter may know besides the Dockerfile.
 
     ``images`` are base images by the name that stands in FROM, expanded.  About a stage on another
-    image nobody says that a variable is undefined.  ``check`` replaces the directive of the file.
+    image nobody says that a variable is undefined.  The build argument BUILDKIT_DOCKERFILE_CHECK
+    replaces the directive of the file.
     """
 
     build_args: Mapping[str, str] = {}
@@ -43,7 +44,6 @@ class Facts(NamedTuple):
     target: str = ""
     images: Mapping[str, BaseImage] = {}
     ignore: tuple[str, ...] = ()
-    check: str | None = None
 
 
 class Report(NamedTuple):
@@ -55,7 +55,7 @@ class Report(NamedTuple):
 
 def lint(dockerfile: Dockerfile, facts: Facts = Facts()) -> Report:  # noqa: B008 (a constant tuple)
     """Check every stage.  Raises InvalidRequest only for a check directive that makes no sense."""
-    given = dockerfile.directives.check if facts.check is None else facts.check
+    given = facts.build_args.get("BUILDKIT_DOCKERFILE_CHECK", dockerfile.directives.check)
     remarks = Remarks(parse_check(given))
     failure = None
     try:
