@@ -25,6 +25,8 @@ from rootless.storage.stack import (
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+_OPAQUE_FILES = (OPAQUE_FILE, b".wh..opq")  # fuse-overlayfs writes both
+
 
 class Change(NamedTuple):
     """A path that is in the layer.  ``parent`` is open while the change is looked at.
@@ -63,7 +65,7 @@ def upper_changes(root: str, lower: Stack, skip: Skip) -> Iterator[Change]:
     A directory in which nothing but a skipped path is new, and which is as it was below, is none.
     """
     fd = os.open(root, DIRECTORY_FLAGS)
-    levels = [(fd, _in_order(fd, b""))]
+    levels = [(fd, _in_order(fd, b"", lower))]
     held: list[tuple[int, Change]] = []  # directories that count only if something in them does
     try:
         if not _is_unchanged(Change(b"", fd, b".", os.fstat(fd)), lower):
@@ -89,21 +91,21 @@ def upper_changes(root: str, lower: Stack, skip: Skip) -> Iterator[Change]:
                 yield change
             if is_directory:
                 child = os.open(change.name, DIRECTORY_FLAGS, dir_fd=fd)
-                levels.append((child, _in_order(child, change.path)))
+                levels.append((child, _in_order(child, change.path, lower)))
     finally:
         for level in levels:
             os.close(level[0])
 
 
-def _in_order(fd: int, path: bytes) -> list[Change]:
+def _in_order(fd: int, path: bytes, lower: Stack) -> list[Change]:
     """The changes directly in a directory, the first one last."""
     prefix = path + b"/" if path else b""
     gone, there = [], []
-    if is_opaque(fd) and path:
+    if path and is_opaque(fd) and _is_below(path, lower):
         gone.append(Change(prefix + OPAQUE_FILE, fd, OPAQUE_FILE, None, OPAQUE_FILE))
     for name in list_directory(fd):
         status = lstat(fd, name)
-        if status is None or name == OPAQUE_FILE:
+        if status is None or name in _OPAQUE_FILES:
             continue
         if name.startswith(WHITEOUT_PREFIX):  # fuse-overlayfs where it cannot make devices
             gone.append(Change(prefix + name[4:], fd, name, None, name))
@@ -112,6 +114,14 @@ def _in_order(fd: int, path: bytes) -> list[Change]:
         elif not stat.S_ISSOCK(status.st_mode):  # a tar has no form for it
             there.append(Change(prefix + name, fd, name, status))
     return [*reversed(there), *reversed(gone)]
+
+
+def _is_below(path: bytes, lower: Stack) -> bool:
+    """Whether there is a directory to hide: fuse-overlayfs calls every new directory opaque."""
+    below = lower.open(path)
+    if below is not None:
+        below.close()
+    return below is not None
 
 
 def is_stub(change: Change) -> bool:
@@ -124,7 +134,7 @@ def is_stub(change: Change) -> bool:
         return False
     fd = os.open(change.name, DIRECTORY_FLAGS, dir_fd=change.parent)
     try:
-        return not os.listdir(fd)
+        return all(os.fsencode(name) in _OPAQUE_FILES for name in os.listdir(fd))
     finally:
         os.close(fd)
 

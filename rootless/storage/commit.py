@@ -40,7 +40,8 @@ def commit(store: LayerStore, request: CommitRequest) -> tuple[str, str, int, in
     """Write the blob and publish the layer: diff ID, digest, size, number of entries, chain ID."""
     _allow_depth()
     skip = Skip(request.skip)
-    moves = request.consume and request.rootfs.upper is not None
+    # fuse-overlayfs leaves marks of its own in an upper directory, which the kernel's overlay shows.
+    moves = request.consume and request.rootfs.driver == "overlay"
     fd = os.open(request.output, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
     try:
         packer = Packer(

@@ -105,6 +105,7 @@ class Store:
             try:
                 return function(merged)
             finally:
+                os.chdir("/")
                 mount.unmount(merged)
 
         try:
