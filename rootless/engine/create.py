@@ -12,6 +12,7 @@ from rootless.engine.health import health_options
 from rootless.engine.identity import group_ids, user_of
 from rootless.engine.names import random_name
 from rootless.engine.surroundings import kernel_facts, profile_of, seccomp_filter
+from rootless.engine.sweep import sweep_containers
 from rootless.errors import Conflict, InvalidRequest, NotFound, StoreFailed, Unsupported
 from rootless.rootfs import Rootfs
 from rootless.runtime import container as store
@@ -83,6 +84,7 @@ def create(engine: Engine, request: RunRequest, report: Report = events.ignore) 
     merge.check_supported(request)
     if request.name is not None:
         store.check_name("container", request.name)
+    sweep_containers(engine)
     with engine.use_store():
         image = resolve_image(engine, request, report)
         with files.scratch(engine.paths.scratch, "container") as scratch:
@@ -152,6 +154,9 @@ class _Draft:
             "landlock": options.landlock,
             "preserve_fds": options.preserve_fds,
             "init": options.init,
+            "limits": _limits(request),
+            "cgroup_parent": request.cgroup_parent,
+            "cgroups": request.cgroups,
             "network": [network.mode, network.ports, network.options],
             "networks": [each._asdict() for each in self.wishes],
         }
@@ -272,6 +277,15 @@ def plan_of(engine: Engine, record: Record, spec: Spec, *, bundle: str) -> Launc
         preserve_fds=launch["preserve_fds"],
         init=launch["init"],
     )
+
+
+def _limits(request: RunRequest) -> tuple[Any, ...]:
+    """Imported only when there is one."""
+    if not any(getattr(request, field) for field in merge.LIMITING):
+        return ()
+    from rootless.engine.limits import limits_of
+
+    return limits_of(request)
 
 
 def _given(request: RunRequest) -> dict[str, Any]:

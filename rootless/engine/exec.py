@@ -15,14 +15,19 @@ from rootless.errors import Conflict
 from rootless.kernel import mount
 from rootless.runtime import container as store
 from rootless.runtime import launch, supervise
+from rootless.runtime.cgroup import Cgroup
 from rootless.runtime.plan import LaunchPlan, plan_exec
 from rootless.runtime.users import MAX_FILE_BYTES, find_user
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from rootless.engine import Engine
     from rootless.engine.requests import ExecRequest
     from rootless.runtime.container import Container
     from rootless.runtime.spec import Process
+
+    Enter = Callable[[int], None] | None
 
 _CHUNK = 1 << 16
 
@@ -34,11 +39,14 @@ def execute(engine: Engine, request: ExecRequest) -> int:
     """
     container = store.find(engine.paths, request.container or "")
     plan = plan_of(engine, container, request)
+    state = container.state() or {}
+    place = state.get("cgroup")
+    enter = Cgroup(place).add if place else None
     if request.detach:
-        return _detached(plan)
+        return _detached(plan, enter)
     if request.tty:
-        return _on_terminal(plan, interactive=request.interactive)
-    return _on_streams(plan, interactive=request.interactive)
+        return _on_terminal(plan, enter, interactive=request.interactive)
+    return _on_streams(plan, enter, interactive=request.interactive)
 
 
 def running_pid(container: Container) -> int:
@@ -131,22 +139,22 @@ def _identity(pid: int) -> tuple[str, str]:
     return texts[0], texts[1]
 
 
-def _on_streams(plan: LaunchPlan, *, interactive: bool) -> int:
+def _on_streams(plan: LaunchPlan, enter: Enter, *, interactive: bool) -> int:
     stdin = 0 if interactive else os.open("/dev/null", os.O_RDONLY | os.O_CLOEXEC)
-    created = launch.create(plan, (stdin, 1, 2))
+    created = launch.create(plan, (stdin, 1, 2), enter_cgroup=enter)
     launch.start(created)
     return supervise.wait(created.pid)
 
 
-def _detached(plan: LaunchPlan) -> int:
+def _detached(plan: LaunchPlan, enter: Enter) -> int:
     """Let a child of ours do it, which lives as long as the program: init of the launch is its child."""
     null = os.open("/dev/null", os.O_RDWR | os.O_CLOEXEC)
-    created = launch.create(plan._replace(outlive=True), (null, null, null))
+    created = launch.create(plan._replace(outlive=True), (null, null, null), enter_cgroup=enter)
     launch.start(created)
     return 0
 
 
-def _on_terminal(plan: LaunchPlan, *, interactive: bool) -> int:
+def _on_terminal(plan: LaunchPlan, enter: Enter, *, interactive: bool) -> int:
     """Relay between our terminal and the new one."""
     import termios
     import tty
@@ -154,7 +162,7 @@ def _on_terminal(plan: LaunchPlan, *, interactive: bool) -> int:
     from rootless.runtime.relay import copy_size, relay
 
     null = os.open("/dev/null", os.O_RDWR | os.O_CLOEXEC)
-    created = launch.create(plan, (null, null, null))
+    created = launch.create(plan, (null, null, null), enter_cgroup=enter)
     copy_size(created.terminal)
     launch.start(created)
     raw = interactive and os.isatty(0)

@@ -10,6 +10,7 @@ from rootless.engine.containers import ask_to_end, signal_init, wait_for_end
 from rootless.engine.exec import plan_of
 from rootless.engine.requests import ExecRequest
 from rootless.engine.run import prepare
+from rootless.engine.surroundings import make_cgroup
 from rootless.errors import Conflict, InvalidRequest, NotFound
 from rootless.runtime import attach as protocol
 from rootless.runtime import container as store
@@ -69,8 +70,7 @@ def launch(engine: Engine, prepared: Prepared, first_client: socket | None = Non
             container=container,
             plan=prepared.plan,
             start_network=lambda pid: prepared.backend.start(pid, network),
-            enter_cgroup=None,
-            oom_killed=lambda: False,
+            cgroup=make_cgroup(engine, container.record),
             finish=finish,
             first_client=first_client,
             log=log_options(settings),

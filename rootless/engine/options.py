@@ -17,9 +17,17 @@ if TYPE_CHECKING:
     from rootless.runtime.users import User
 
 CONFINING = ("privileged", "cap_add", "cap_drop", "security_opt", "sysctl", "ulimit", "device")
+LIMITING = (
+    *("memory", "memory_reservation", "memory_swap", "cpus", "cpu_shares", "cpu_period"),
+    *("cpu_quota", "cpuset_cpus", "cpuset_mems", "pids_limit", "blkio_weight"),
+    *("device_read_bps", "device_read_iops", "device_write_bps", "device_write_iops"),
+    "cgroup_conf",
+)
 PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 # Flags that the engine acts on, here or elsewhere.  Any other that was given is refused by name.
 _HANDLED = {
+    *LIMITING,
+    *("cgroup_parent", "cgroups"),
     *("image", "args", "name", "label", "annotation", "replace", "rm", "rmi", "cidfile"),
     *("pidfile", "platform", "pull", "authfile", "creds", "tls_verify", "cert_dir", "retry"),
     *("retry_delay", "entrypoint", "env", "env_host", "env_merge", "http_proxy", "unsetenv"),

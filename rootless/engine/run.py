@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from rootless import events, files
 from rootless.engine import connectivity
 from rootless.engine.create import create, plan_of
+from rootless.engine.surroundings import make_cgroup
 from rootless.errors import RootlessError
 from rootless.runtime import container as store
 from rootless.runtime import launch, supervise
@@ -82,15 +83,17 @@ def prepare(engine: Engine, container: store.Container) -> Prepared:
 def foreground(engine: Engine, prepared: Prepared, *, interactive: bool) -> int:
     """Launch and stand by until the program ends.  Raises LaunchFailed; Conflict when it runs already."""
     container = prepared.container
-    os.makedirs(container.run_directory, mode=0o700, exist_ok=True)
-    alive = files.open_lock(container.alive_lock, wait=False)
+    alive = container.hold()
     links: list[Link] = []
+    cgroup = None
     null = -1 if interactive else os.open("/dev/null", os.O_RDONLY | os.O_CLOEXEC)
     started = store.timestamp()
     try:
+        cgroup = make_cgroup(engine, container.record)
         created = launch.create(
             prepared.plan,
             (0 if interactive else null, 1, 2),
+            enter_cgroup=cgroup.add if cgroup is not None else None,
             attach=lambda pid: links.append(
                 prepared.backend.start(
                     pid, prepared.network._replace(directory=container.run_directory)
@@ -107,6 +110,7 @@ def foreground(engine: Engine, prepared: Prepared, *, interactive: bool) -> int:
                     "started": started,
                     "status": "running",
                     "network": network._asdict(),
+                    "cgroup": cgroup.path if cgroup is not None else "",
                 },
             )
             # Before the program can have said anything: from then on signals are its own.
@@ -123,6 +127,8 @@ def foreground(engine: Engine, prepared: Prepared, *, interactive: bool) -> int:
     finally:
         for link in links:
             link.close()
+        if cgroup is not None:
+            cgroup.remove()
         if null >= 0:
             os.close(null)
         _forget(container)

@@ -5,13 +5,17 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING
 
+from rootless.errors import HostLacks
 from rootless.kernel import capability, landlock
+from rootless.runtime import cgroup
+from rootless.runtime.cgroup import Limit
 from rootless.runtime.plan import Kernel
 from rootless.runtime.seccomp_cache import load_or_compile
 
 if TYPE_CHECKING:
     from rootless.engine import Engine
     from rootless.host import HostFacts
+    from rootless.runtime.cgroup import Cgroup
     from rootless.runtime.container import Record
 
 
@@ -49,3 +53,28 @@ def seccomp_filter(
         architecture=kernel.machine,
         kernel=(int(major), int("".join(c for c in minor if c.isdigit()) or "0")),
     )
+
+
+def make_cgroup(engine: Engine, record: Record) -> Cgroup | None:
+    """The container's own cgroup, where the caller has been given a place for it.
+
+    Raises HostLacks when limits were asked for that cannot be enforced.
+    """
+    limits = tuple(Limit(*each) for each in record["launch"].get("limits", ()))
+    wanted: str = record["launch"].get("cgroups", "enabled")
+    parent = record["launch"].get("cgroup_parent") or cgroup.delegated(engine.host.cgroup2_mount)
+    if wanted == "disabled" and not limits:
+        return None
+    if parent is None:
+        if limits:
+            raise HostLacks(
+                f"cannot enforce {limits[0].flag}: no cgroup v2 is delegated to you",
+                hint="start it with: systemd-run --user --scope -p Delegate=yes rootless ...",
+            )
+        return None
+    try:
+        return cgroup.create(parent, record["id"], limits)
+    except OSError:
+        if limits:
+            raise
+        return None  # the caller's cgroup may be full, or threaded; the container does not need one

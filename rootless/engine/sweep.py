@@ -1,4 +1,4 @@
-"""Remove what killed commands left unfinished: scratch directories that nobody holds, old trash."""
+"""Remove what killed commands left: run-time state that nobody holds, unfinished trees, old trash."""
 
 from __future__ import annotations
 
@@ -7,16 +7,20 @@ import time
 from typing import TYPE_CHECKING
 
 from rootless import files
+from rootless.errors import Conflict, NotFound, RootlessError
+from rootless.runtime import container as store
 
 if TYPE_CHECKING:
     from rootless.engine import Engine
 
 # Removing is not locked, so an entry of the trash may be somebody's work; after this it is nobody's.
 _TRASH_AGE_S = 3600
+# A run-time directory may be made shortly before its lock.
+_YOUNG_S = 10.0
 
 
 def sweep(engine: Engine) -> None:
-    """Remove all of it.  Nobody waits: what is locked is in use, and another sweep does as well."""
+    """Unfinished trees and trash.  Nobody waits: what is locked is in use, and another sweep does as well."""
     for path in _entries(engine.paths.scratch):
         lock = files.lock_directory(path, wait=False)
         if lock is not None:
@@ -25,13 +29,59 @@ def sweep(engine: Engine) -> None:
             finally:
                 os.close(lock)
     for path in _entries(engine.paths.trash):
-        try:
-            old = time.time() - os.lstat(path).st_ctime > _TRASH_AGE_S
-        except FileNotFoundError:
-            continue
-        if old:
+        if _age_s(path) > _TRASH_AGE_S:
             engine.layers.remove(path)
 
 
+def sweep_containers(engine: Engine) -> None:
+    """What containers left whose supervisor was killed: their cgroup, their state, and with ``--rm`` all."""
+    for directory in _entries(f"{engine.paths.run}/containers"):
+        _sweep_container(engine, directory)
+
+
 def _entries(directory: str) -> list[str]:
-    return [f"{directory}/{name}" for name in os.listdir(directory)]
+    try:
+        return [f"{directory}/{name}" for name in os.listdir(directory)]
+    except FileNotFoundError:
+        return []
+
+
+def _sweep_container(engine: Engine, directory: str) -> None:
+    if not os.path.exists(f"{directory}/alive.lock"):
+        if _age_s(directory) > _YOUNG_S:
+            files.remove_tree(directory, missing_ok=True)
+        return
+    try:
+        with files.lock(f"{directory}/alive.lock", wait=False):
+            _end_cgroup(directory)
+            files.remove_tree(directory, missing_ok=True)
+    except (Conflict, FileNotFoundError):
+        return  # it runs
+    try:
+        container = store.load(engine.paths, os.path.basename(directory))
+    except RootlessError:
+        return
+    if container.record["auto_remove"]:
+        from rootless.engine.containers import remove
+
+        remove(engine, container)
+
+
+def _end_cgroup(directory: str) -> None:
+    try:
+        state = store.read_state(directory)
+    except NotFound:
+        return
+    if state.get("cgroup"):
+        from rootless.runtime.cgroup import Cgroup
+
+        cgroup = Cgroup(state["cgroup"])
+        cgroup.kill()
+        cgroup.remove()
+
+
+def _age_s(path: str) -> float:
+    try:
+        return time.time() - os.stat(path).st_ctime
+    except OSError:
+        return 0.0

@@ -99,6 +99,19 @@ class Container(NamedTuple):
     def alive_lock(self) -> str:
         return f"{self.run_directory}/alive.lock"
 
+    def hold(self) -> int:
+        """Take the lock that says "running"; closing the descriptor says it no longer does.
+
+        Raises Conflict when the container runs already.
+        """
+        for _ in range(10):
+            os.makedirs(self.run_directory, mode=0o700, exist_ok=True)
+            try:
+                return files.open_lock(self.alive_lock, wait=False)
+            except FileNotFoundError:  # somebody swept the empty directory away
+                continue
+        raise Conflict(f"container {self.name} is being removed")
+
     def spec(self) -> Spec:
         """config.json."""
         document: Spec = _read_json(f"{self.bundle}/config.json")
@@ -109,10 +122,9 @@ class Container(NamedTuple):
         if not files.is_locked(self.alive_lock):
             return None
         try:
-            state: State = _read_json(f"{self.run_directory}/state.json")
+            return read_state(self.run_directory)
         except NotFound:
             return {"status": "created"}
-        return state
 
     def status(self) -> str:
         """``created``, ``running``, ``paused`` or ``exited``, as docker's ps words it."""
@@ -192,6 +204,12 @@ def update_record(container: Container, changes: dict[str, Any]) -> None:
 def write_spec(bundle: str, spec: Spec) -> None:
     """Replace config.json."""
     files.write_atomic(f"{bundle}/config.json", _to_json(spec), durable=False)
+
+
+def read_state(run_directory: str) -> State:
+    """state.json, whether or not somebody still stands behind it.  Raises NotFound."""
+    state: State = _read_json(f"{run_directory}/state.json")
+    return state
 
 
 def write_state(container: Container, state: State) -> None:

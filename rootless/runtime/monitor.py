@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from rootless.network.backend import Attachment, Link
+    from rootless.runtime.cgroup import Cgroup
     from rootless.runtime.container import Container
     from rootless.runtime.plan import LaunchPlan
 
@@ -38,15 +39,14 @@ _STOP_FILE = "stop"  # its presence says that somebody asked for the end
 class Watch(NamedTuple):
     """What a monitor is told.
 
-    ``start_network`` connects a process and returns the link; ``enter_cgroup`` moves a process;
+    ``start_network`` connects a process and returns the link;
     ``finish`` is called at the very end with the exit code (it removes a container run with --rm).
     """
 
     container: Container
     plan: LaunchPlan
     start_network: Callable[[int], Link]
-    enter_cgroup: Callable[[int], None] | None
-    oom_killed: Callable[[], bool]
+    cgroup: Cgroup | None
     finish: Callable[[int], None]
     first_client: socket | None  # attached before anything is written
     log: LogOptions
@@ -123,10 +123,9 @@ class Monitor:
 
     def run(self) -> NoReturn:
         """Until the end; never returns."""
-        os.makedirs(self.container.run_directory, mode=0o700, exist_ok=True)
         code = 125
         try:
-            self.alive = files.open_lock(self.container.alive_lock, wait=False)
+            self.alive = self.container.hold()
             self.clients = Clients(
                 attach.listen(f"{self.container.run_directory}/attach.sock"),
                 self._queue_input,
@@ -179,7 +178,7 @@ class Monitor:
             created = launch.create(
                 self.watch.plan,
                 stdio,
-                enter_cgroup=self.watch.enter_cgroup,
+                enter_cgroup=self.watch.cgroup.add if self.watch.cgroup is not None else None,
                 attach=self._attach_network,
             )
         finally:
@@ -256,6 +255,7 @@ class Monitor:
             "started": started,
             "status": "running",
             "monitor": os.getpid(),
+            "cgroup": self.watch.cgroup.path if self.watch.cgroup is not None else "",
         }
         if attachment is not None:
             self.state["network"] = attachment._asdict()
@@ -432,10 +432,13 @@ class Monitor:
             "started": started,
             "finished": store.timestamp(),
             "exit_code": code,
-            "oom_killed": self.watch.oom_killed(),
+            "oom_killed": self._was_out_of_memory(),
             "restarts": self.restarts,
         }
         store.update_record(self.container, {"last": last})
+
+    def _was_out_of_memory(self) -> bool:
+        return self.watch.cgroup is not None and self.watch.cgroup.oom_kills() > 0
 
     def _end(self, code: int) -> None:
         """Tell the clients, take the run-time state away, let go of the lock."""
@@ -446,6 +449,8 @@ class Monitor:
                 if self.clients.owns(fd):
                     self.clients.serve(fd, events)
         self.clients.close()
+        if self.watch.cgroup is not None:
+            self.watch.cgroup.remove()
         files.remove_tree(self.container.run_directory, missing_ok=True)
         os.close(self.alive)
         self.watch.finish(code)

@@ -1,0 +1,249 @@
+"""HOST SIDE: a delegated cgroup v2 subtree - one cgroup a container (cgroups(7), Documentation/cgroup-v2).
+
+Nothing here asks a daemon: a cgroup is made below the caller's own, or below the nearest ancestor that
+the caller may write to and that hands the needed controllers down.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from typing import TYPE_CHECKING, NamedTuple
+
+from rootless import files
+from rootless.errors import HostLacks
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+_PREFIX = "rootless-"
+
+
+class Limit(NamedTuple):
+    """A value for a file of a cgroup; ``flag`` is how the user asked for it."""
+
+    file: str
+    value: str
+    flag: str
+
+    @property
+    def controller(self) -> str:
+        """The part of the name before the dot is the controller, except for ``cgroup.*``."""
+        return self.file.partition(".")[0]
+
+
+class Usage(NamedTuple):
+    """What a cgroup has used; bytes, microseconds and counts, None where no controller counts it."""
+
+    cpu_us: int | None
+    memory_bytes: int | None
+    memory_limit_bytes: int | None
+    processes: int | None
+    read_bytes: int | None
+    written_bytes: int | None
+
+
+class Cgroup:
+    """One cgroup directory of ours."""
+
+    def __init__(self, path: str):
+        self.path = path
+
+    def add(self, pid: int) -> None:
+        """Move a process in; its later children are born here."""
+        self._write("cgroup.procs", str(pid))
+
+    def limit(self, limits: Iterable[Limit]) -> None:
+        """Set limits.  Raises HostLacks for one that the kernel refuses."""
+        for each in limits:
+            try:
+                self._write(each.file, each.value)
+            except OSError as error:
+                raise HostLacks(
+                    f"cannot enforce {each.flag}: {each.file} takes no {each.value!r} here"
+                    f" ({error.strerror})",
+                    hint="rootless doctor",
+                ) from None
+
+    def freeze(self) -> None:
+        """Stop every process in it; returns when they have stopped.  Raises OSError."""
+        self._write("cgroup.freeze", "1")
+        self._wait_frozen(b"frozen 1")
+
+    def thaw(self) -> None:
+        """Let them go on.  Raises OSError."""
+        self._write("cgroup.freeze", "0")
+        self._wait_frozen(b"frozen 0")
+
+    def _wait_frozen(self, wanted: bytes) -> None:
+        patience = time.monotonic() + 10
+        while wanted not in self._read("cgroup.events") and time.monotonic() < patience:
+            time.sleep(0.002)
+
+    def kill(self) -> None:
+        """SIGKILL to every process in it and below."""
+        try:
+            self._write("cgroup.kill", "1")  # Linux 5.14
+        except OSError:
+            for pid in self.processes():
+                try:
+                    os.kill(pid, 9)
+                except ProcessLookupError:
+                    pass
+
+    def processes(self) -> list[int]:
+        """The pids in it, not those in cgroups below."""
+        return [int(each) for each in self._read("cgroup.procs").split()]
+
+    def remove(self) -> None:
+        """Remove it, and what the container made below it; a process that is just ending is waited for."""
+        for directory, _, _ in os.walk(self.path, topdown=False):
+            patience = time.monotonic() + 2
+            while True:
+                try:
+                    os.rmdir(directory)
+                    break
+                except FileNotFoundError:
+                    break
+                except OSError:
+                    if time.monotonic() > patience:
+                        return
+                    time.sleep(0.002)
+
+    def oom_kills(self) -> int:
+        """How many processes in it were killed for want of memory."""
+        return _keyed(self._read("memory.events")).get("oom_kill", 0)
+
+    def usage(self) -> Usage:
+        """What it uses now."""
+        cpu = _keyed(self._read("cpu.stat"))
+        read, written = _io_totals(self._read("io.stat"))
+        return Usage(
+            cpu_us=cpu.get("usage_usec"),
+            memory_bytes=_number(self._read("memory.current")),
+            memory_limit_bytes=_number(self._read("memory.max")),
+            processes=_number(self._read("pids.current")),
+            read_bytes=read,
+            written_bytes=written,
+        )
+
+    def _write(self, name: str, value: str) -> None:
+        fd = os.open(f"{self.path}/{name}", os.O_WRONLY | os.O_CLOEXEC)
+        try:
+            os.write(fd, value.encode())
+        finally:
+            os.close(fd)
+
+    def _read(self, name: str) -> bytes:
+        try:
+            return files.read_bytes(f"{self.path}/{name}")
+        except OSError:
+            return b""
+
+
+def own_path(self_cgroup: str, mount: str) -> str:
+    """The directory of the calling process in the unified hierarchy; from /proc/self/cgroup's text."""
+    for line in self_cgroup.splitlines():
+        if line.startswith("0::"):
+            return mount + (line[3:] if line[3:] != "/" else "")
+    return mount
+
+
+def delegated(mount: str | None) -> str | None:
+    """The caller's cgroup, where it may make others; None where nothing is delegated."""
+    if mount is None:
+        return None
+    path = own_path(files.read_bytes("/proc/self/cgroup").decode(), mount)
+    return path if _is_writable(path) else None
+
+
+def _is_writable(path: str) -> bool:
+    # Moving a process needs the common ancestor's cgroup.procs, too.  The super-user may write
+    # everywhere, which is not the same as having been given a subtree.
+    writable = os.access(path, os.W_OK) and os.access(f"{path}/cgroup.procs", os.W_OK)
+    return writable and (os.geteuid() != 0 or os.path.exists(f"{path}/cgroup.type"))
+
+
+def create(parent: str, container_id: str, limits: tuple[Limit, ...] = ()) -> Cgroup:
+    """Make the container's cgroup below ``parent`` or, when limits need it, below an ancestor.
+
+    Raises HostLacks naming the controller that is not handed down.
+    """
+    needed = {each.controller for each in limits} - {"cgroup"}
+    place = _place_for(parent, needed, limits)
+    path = f"{place}/{_PREFIX}{container_id[:32]}"
+    try:
+        os.mkdir(path, 0o755)
+    except FileExistsError:
+        pass
+    cgroup = Cgroup(path)
+    try:
+        cgroup.limit(limits)
+    except BaseException:
+        cgroup.remove()
+        raise
+    return cgroup
+
+
+def _place_for(parent: str, needed: set[str], limits: tuple[Limit, ...]) -> str:
+    """The nearest cgroup that we may write to and that gives the controllers to its children."""
+    place = parent
+    missing = needed
+    while needed and _is_writable(place):
+        given = _controllers(place, "cgroup.subtree_control")
+        missing = needed - given
+        if not missing or _hand_down(place, missing):
+            return place
+        place = os.path.dirname(place)
+    if not needed:
+        return parent
+    controller = sorted(missing)[0]
+    flags = ", ".join(sorted({each.flag for each in limits if each.controller == controller}))
+    raise HostLacks(
+        f"cannot enforce {flags}: the cgroup controller {controller!r} is not delegated to you",
+        hint="start it with: systemd-run --user --scope -p Delegate=yes rootless ..."
+        f", or an administrator can put Delegate={controller} into user@.service",
+    )
+
+
+def _hand_down(place: str, missing: set[str]) -> bool:
+    """Give controllers to the children; refused while processes live in ``place`` itself."""
+    if not missing <= _controllers(place, "cgroup.controllers"):
+        return False
+    try:
+        Cgroup(place)._write("cgroup.subtree_control", " ".join(f"+{each}" for each in missing))
+    except OSError:
+        return False
+    return True
+
+
+def _controllers(path: str, name: str) -> set[str]:
+    try:
+        return set(files.read_bytes(f"{path}/{name}").decode().split())
+    except OSError:
+        return set()
+
+
+def _keyed(text: bytes) -> dict[str, int]:
+    """A flat-keyed file: one ``KEY NUMBER`` a line."""
+    pairs = (line.split() for line in text.decode().splitlines())
+    return {pair[0]: int(pair[1]) for pair in pairs if len(pair) == 2 and pair[1].isdigit()}
+
+
+def _number(text: bytes) -> int | None:
+    stripped = text.strip()
+    return int(stripped) if stripped.isdigit() else None
+
+
+def _io_totals(text: bytes) -> tuple[int | None, int | None]:
+    if not text:
+        return None, None
+    read = written = 0
+    for line in text.decode().splitlines():
+        for word in line.split()[1:]:
+            key, _, value = word.partition("=")
+            if key == "rbytes":
+                read += int(value)
+            elif key == "wbytes":
+                written += int(value)
+    return read, written
