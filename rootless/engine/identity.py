@@ -88,4 +88,12 @@ def _read_mounted(rootfs: Rootfs, id_map: IdMap) -> list[bytes]:
             os.close(fd)
         return found
 
-    return in_rootfs(rootfs, id_map, read)
+    return in_rootfs(_layers_only(rootfs), id_map, read)
+
+
+def _layers_only(rootfs: Rootfs) -> Rootfs:
+    """Without the upper directory, which is empty and, once mounted volatile, would be spent."""
+    options = tuple(each for each in rootfs.options if each != "volatile")
+    only = rootfs._replace(upper=None, work=None, options=options)
+    # overlayfs stacks two directories or more.
+    return only._replace(driver="vfs") if len(only.lower) == 1 else only

@@ -20,17 +20,12 @@ from rootless.kernel.mount import (
     MS_PRIVATE,
     MS_RDONLY,
     MS_REC,
-    RESOLVE_IN_ROOT,
-    RESOLVE_NO_MAGICLINKS,
-    RESOLVE_NO_SYMLINKS,
 )
 from rootless.runtime.copy_up import copy_tree
+from rootless.runtime.targets import NO_LINKS, PLAIN, open_mount_point, open_target
 
-PLAIN = RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS
-NO_LINKS = PLAIN | RESOLVE_NO_SYMLINKS
 _NULL_DEVICE = os.makedev(1, 3)
 _PROC_SUPER_MAGIC = 0x9FA0
-_SYSFS_MAGIC = 0x62656572
 
 
 class Root:
@@ -389,47 +384,6 @@ class PivotRoot(NamedTuple):
 
     def __str__(self) -> str:
         return "pivot into the new root and detach the old one"
-
-
-def open_mount_point(root: int, path: str, *, is_directory: bool, resolve: int = PLAIN) -> int:
-    """``open_target`` for something that will be covered by a mount.
-
-    A link of the image must not lead a volume over the kernel's own files (CVE-2019-16884): ELOOP.
-    """
-    fd = open_target(root, path, is_directory=is_directory, resolve=resolve)
-    if resolve == PLAIN and mount.filesystem_type(fd) in (_PROC_SUPER_MAGIC, _SYSFS_MAGIC):
-        raise OSError(errno.ELOOP, "leads to the kernel's own files", path)
-    return fd
-
-
-def open_target(
-    root: int, path: str, *, is_directory: bool, resolve: int = PLAIN, mode: int = 0o755
-) -> int:
-    """Open a mount point inside ``root``, making it and its parents where they are missing.
-
-    Raises OSError: ELOOP for a link that ``resolve`` forbids.
-    """
-    try:
-        return mount.open_in_root(root, path, os.O_PATH, resolve=resolve)
-    except FileNotFoundError:
-        pass
-    names = [name for name in path.split("/") if name and name != "."]
-    parent = os.dup(root)
-    for depth, name in enumerate(names):
-        last = depth == len(names) - 1
-        below = "/" + "/".join(names[: depth + 1])
-        try:
-            child = mount.open_in_root(root, below, os.O_PATH, resolve=resolve)
-        except FileNotFoundError:
-            if last and not is_directory:
-                flags = os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_NOFOLLOW | os.O_CLOEXEC
-                os.close(os.open(name, flags, 0o644, dir_fd=parent))
-            else:
-                os.mkdir(name, mode, dir_fd=parent)
-            child = mount.open_in_root(root, below, os.O_PATH, resolve=resolve)
-        os.close(parent)
-        parent = child
-    return parent
 
 
 def _attach(tree: int, target: int, attributes: int, *, recursive: bool) -> None:

@@ -9,6 +9,7 @@ from rootless.kernel import mount, namespace
 from rootless.kernel.capability import mask_of
 from rootless.kernel.landlock import EXECUTE, REFER
 from rootless.runtime import operations as op
+from rootless.runtime.targets import NO_LINKS, PLAIN
 
 if TYPE_CHECKING:
     from rootless.rootfs import Rootfs
@@ -227,7 +228,7 @@ def fuse_arguments(rootfs: Rootfs, program: str) -> tuple[str, ...]:
 def _mount(each: Mount, kernel: Kernel, kinds: set[str]) -> list[Operation]:
     target, kind, options = each["destination"], each["type"], each.get("options", [])
     of_kernel = any(f"{target}/".startswith(f"{each}/") for each in _KERNEL_DIRECTORIES)
-    resolve = op.NO_LINKS if of_kernel else op.PLAIN
+    resolve = NO_LINKS if of_kernel else PLAIN
     if kind == "bind":
         return [_bind(each["source"], target, options, resolve)]
     joined_pid = "pid" not in kinds and "user" in kinds
@@ -245,11 +246,9 @@ def _mount(each: Mount, kernel: Kernel, kinds: set[str]) -> list[Operation]:
 def _cgroup(target: str, options: list[str], kernel: Kernel) -> list[Operation]:
     if kernel.cgroup2 != "/sys/fs/cgroup":
         # A hybrid host: its v1 hierarchies are not ours to show.
-        return [
-            op.MountNew("tmpfs", target, mount.MS_RDONLY | 14, "size=0,nr_inodes=1", op.NO_LINKS)
-        ]
+        return [op.MountNew("tmpfs", target, mount.MS_RDONLY | 14, "size=0,nr_inodes=1", NO_LINKS)]
     flags, _ = _flags(options)
-    return [op.MountNew("cgroup2", target, flags, resolve=op.NO_LINKS)]
+    return [op.MountNew("cgroup2", target, flags, resolve=NO_LINKS)]
 
 
 def _bind(source: str, target: str, options: list[str], resolve: int) -> Operation:
@@ -285,7 +284,7 @@ def _flags(options: list[str]) -> tuple[int, str]:
 def _devices() -> list[Operation]:
     """mknod(2) is forbidden in a user namespace, so the host's nodes are bound one by one."""
     return [
-        op.BindMount(f"/dev/{name}", f"/dev/{name}", recursive=False, resolve=op.NO_LINKS)
+        op.BindMount(f"/dev/{name}", f"/dev/{name}", recursive=False, resolve=NO_LINKS)
         for name in DEVICES
     ]
 
