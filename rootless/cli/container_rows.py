@@ -67,7 +67,7 @@ def document(listed: Listed) -> dict[str, Any]:
     """The same as ``--format json`` shows it, in podman's words."""
     record, state = listed.container.record, listed.state or {}
     last = record.get("last") or {}
-    mode, ports, _ = record["launch"]["network"]
+    mode, ports, options = record["launch"]["network"]
     started = state.get("started") or last.get("started")
     finished = last.get("finished") if listed.state is None else None
     return {
@@ -87,7 +87,7 @@ def document(listed: Listed) -> dict[str, Any]:
         "Status": status_text(listed),
         "Labels": record["labels"],
         "Mounts": [mount["Destination"] for mount in record.get("mounts", ())],
-        "Networks": [] if mode in ("none", "host", "private") else [mode],
+        "Networks": list(options) if mode == "bridge" else [],
         "Ports": [port_document(port) for port in ports],
         "AutoRemove": record["auto_remove"],
     }
@@ -113,7 +113,7 @@ def status_text(listed: Listed) -> str:
 
 def port_document(port: Any) -> dict[str, Any]:
     """A port mapping of a record, by podman's names."""
-    host_ip, host_port, container_port, protocol = port
+    host_ip, host_port, container_port, protocol = port[:4]
     return {
         "host_ip": host_ip,
         "container_port": container_port,

@@ -52,6 +52,15 @@ def network_of(
     return NetworkRequest(mode, ports, options, mac_address=request.mac_address), ()
 
 
+def with_ports_chosen(network: NetworkRequest) -> NetworkRequest:
+    """Any free port becomes a certain one, which the container keeps.  Raises Conflict, HostLacks."""
+    if not network.ports or network.mode in ("host", "none", "joined"):
+        return network
+    from rootless.network.publish import assign
+
+    return network._replace(ports=assign(network.ports))
+
+
 def _is_user_network(mode: str) -> bool:
     return mode not in BACKENDS and mode not in ("container", "ns")
 

@@ -173,7 +173,8 @@ class _Draft:
 
     def network(self, report: Report) -> tuple[Backend, NetworkRequest]:
         """Which network it gets."""
-        network, self.wishes = connectivity.network_of(self.request, self.config)
+        asked, self.wishes = connectivity.network_of(self.request, self.config)
+        network = connectivity.with_ports_chosen(asked)
         backend = connectivity.backend_of(
             self.engine,
             network,

@@ -38,7 +38,7 @@ def run(engine: Engine, request: RunRequest, report: Report = events.ignore) -> 
     prepared = create(engine, request, report)
     if request.rm and not (request.detach or request.tty or _needs_monitor(request)):
         try:
-            code = foreground(engine, prepared, interactive=request.interactive)
+            code = foreground(engine, prepared, interactive=request.interactive, report=report)
         finally:
             _remove(engine, prepared)
         return RunResult(prepared.container.id, code)
@@ -80,7 +80,9 @@ def prepare(engine: Engine, container: store.Container) -> Prepared:
     return Prepared(container, connectivity.joined(plan, backend, request), backend, request)
 
 
-def foreground(engine: Engine, prepared: Prepared, *, interactive: bool) -> int:
+def foreground(
+    engine: Engine, prepared: Prepared, *, interactive: bool, report: Report = events.ignore
+) -> int:
     """Launch and stand by until the program ends.  Raises LaunchFailed; Conflict when it runs already."""
     container = prepared.container
     alive = container.hold()
@@ -101,29 +103,17 @@ def foreground(engine: Engine, prepared: Prepared, *, interactive: bool) -> int:
             ),
         )
         try:
-            network = links[0].wait()
-            store.write_state(
+            return _stand_by(
                 container,
-                {
-                    "pid": created.pid,
-                    "start_time": store.process_start_time(created.pid),
-                    "started": started,
-                    "status": "running",
-                    "network": network._asdict(),
-                    "cgroup": cgroup.path if cgroup is not None else "",
-                },
+                created,
+                links[0],
+                started=started,
+                cgroup=cgroup.path if cgroup is not None else "",
+                report=report,
             )
-            # Before the program can have said anything: from then on signals are its own.
-            forwarding = supervise.Forwarding(supervise.sender(created.pid))
-            try:
-                launch.start(created)
-                code = supervise.wait(created.pid, forward=False)
-            finally:
-                forwarding.close()
         except BaseException:
             launch.kill(created.pid)
             raise
-        return code
     finally:
         for link in links:
             link.close()
@@ -134,6 +124,40 @@ def foreground(engine: Engine, prepared: Prepared, *, interactive: bool) -> int:
         _forget(container)
         os.close(alive)
         supervise.reap()
+
+
+def _stand_by(
+    container: store.Container,
+    created: launch.Created,
+    link: Link,
+    *,
+    started: str,
+    cgroup: str,
+    report: Report,
+) -> int:
+    """Let the program run once the network is there; its exit code."""
+    state: store.State = {
+        "pid": created.pid,
+        "start_time": store.process_start_time(created.pid),
+        "started": started,
+        "status": "running",
+        "network": link.wait()._asdict(),
+        "cgroup": cgroup,
+    }
+    store.write_state(container, state)
+
+    def broken(reason: str) -> None:
+        state["network"]["broken"] = reason
+        store.write_state(container, state)
+        report(events.Notice(reason, "warning"))
+
+    # Before the program can have said anything: from then on signals are its own.
+    forwarding = supervise.Forwarding(supervise.sender(created.pid))
+    try:
+        launch.start(created)
+        return supervise.stand_by(created.pid, link, broken)
+    finally:
+        forwarding.close()
 
 
 def _forget(container: store.Container) -> None:

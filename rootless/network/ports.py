@@ -42,7 +42,7 @@ def parse_ports(text: str) -> tuple[PortMapping, ...]:
     protocol = _protocol(text, protocol if slash else "tcp")
     address, host, container = _split(text, rest)
     first, last = _range(text, container)
-    if not host:
+    if host in ("", "0"):
         return tuple(PortMapping(address, 0, port, protocol) for port in range(first, last + 1))
     host_first, host_last = _range(text, host)
     if first == last and host_first != host_last:

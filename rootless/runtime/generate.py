@@ -163,7 +163,21 @@ def _linux(options: ContainerOptions, id_map: IdMap, namespaces: list[Namespace]
         "gidMappings": _mappings(id_map.gids),
         "maskedPaths": list(masked),
         "readonlyPaths": list(read_only),
-        "sysctl": dict(options.sysctls),
+        "sysctl": {**_network_sysctls(id_map, namespaces), **dict(options.sysctls)},
+    }
+
+
+def _network_sysctls(id_map: IdMap, namespaces: list[Namespace]) -> dict[str, str]:
+    """As docker has it: in a network of its own any user may ping and listen on any port."""
+    if not any(each["type"] == "network" and "path" not in each for each in namespaces):
+        return {}
+    last = id_map.gids[0]
+    for each in id_map.gids:
+        if each.inside == last.inside + last.size:
+            last = each
+    return {
+        "net.ipv4.ip_unprivileged_port_start": "0",
+        "net.ipv4.ping_group_range": f"0 {last.inside + last.size - 1}",
     }
 
 

@@ -115,6 +115,7 @@ class Monitor:
         self.pid = 0
         self.terminal = -1
         self.link: Link | None = None
+        self.network_fds: tuple[int, ...] = ()  # to watch, while the network works
         self.deadline = 0.0
         self.restarts = 0
         self.again = False  # an unhealthy container is to be started anew, whatever its policy
@@ -191,9 +192,11 @@ class Monitor:
                 self.streams = {created.terminal: 1}
             attachment = self.link.wait() if self.link is not None else None
             self._write_state(started, attachment)
+            self.network_fds = self.link.fds() if self.link is not None else ()
             launch.start(created)
         except BaseException:
             launch.kill(created.pid)
+            self._close_network()
             raise
         if self.watch.pidfile:
             files.write_atomic(self.watch.pidfile, f"{self.pid}\n".encode(), mode=0o644)
@@ -301,6 +304,8 @@ class Monitor:
             if sink in self.streams and not self.clients.full:
                 events |= select.POLLIN
             poll.register(sink, events)
+        for fd in self.network_fds:
+            poll.register(fd, select.POLLIN)
         if self.health is not None and self.health.output_fd >= 0:
             poll.register(self.health.output_fd, select.POLLIN)
         self.clients.poll_for(poll.register, reading=len(self.to_stdin) < HIGH_WATER)
@@ -322,10 +327,21 @@ class Monitor:
         if self.health is not None and fd == self.health.output_fd:
             self.health.read()
             return
+        if fd in self.network_fds:
+            self._report_network()
+            return
         if events & select.POLLOUT:
             self._write_input(fd)
         if fd in self.streams and events & ~select.POLLOUT:
             self._read_output(fd)
+
+    def _report_network(self) -> None:
+        """A network helper has ended: say so where people look, once."""
+        reason = self.link.broken() if self.link is not None else None
+        if reason is not None:
+            self.network_fds = ()
+            self.state["network"]["broken"] = reason
+            store.write_state(self.container, self.state)
 
     def _read_output(self, fd: int) -> bool:
         """Pass one chunk on; False when there was none."""
@@ -415,11 +431,15 @@ class Monitor:
         if self.terminal >= 0:
             os.close(self.terminal)
             self.terminal = -1
+        self._close_network()
+        supervise.reap()
+        return supervise.exit_status(status)
+
+    def _close_network(self) -> None:
+        self.network_fds = ()
         if self.link is not None:
             self.link.close()
             self.link = None
-        supervise.reap()
-        return supervise.exit_status(status)
 
     def _let_clients_catch_up(self) -> None:
         while self.clients.full:

@@ -10,6 +10,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
     from types import FrameType
 
+    from rootless.network.backend import Link
+
 # Everything that asks a process for something, but not what the kernel sends to report our own
 # faults, not SIGCHLD, and not what job control must do to us.
 FORWARDED = (
@@ -62,6 +64,26 @@ def wait(pid: int, *, forward: bool = True) -> int:
         if forwarding is not None:
             forwarding.close()
     return exit_status(status)
+
+
+def stand_by(pid: int, link: Link, broken: Callable[[str], None]) -> int:
+    """Wait for our child ``pid``; call ``broken`` with the reason when its network ends before it does."""
+    import select
+
+    pidfd = os.pidfd_open(pid)
+    poll = select.poll()
+    for fd in (pidfd, *link.fds()):
+        poll.register(fd, select.POLLIN)
+    try:
+        while all(fd != pidfd for fd, _ in poll.poll()):
+            reason = link.broken()
+            if reason is not None:
+                for fd in link.fds():
+                    poll.unregister(fd)
+                broken(reason)
+    finally:
+        os.close(pidfd)
+    return wait(pid, forward=False)
 
 
 def exit_status(status: int) -> int:
