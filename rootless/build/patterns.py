@@ -17,6 +17,11 @@ def unescaped(text: str) -> str:
     return re.sub(r"\\(.)", r"\1", text)
 
 
+def escaped(path: str) -> str:
+    """A path as the pattern that means only itself."""
+    return re.sub(r"([*?\[\\])", r"\\\1", path)
+
+
 def component_matcher(pattern: str) -> re.Pattern[str]:
     """What matches the names that ``pattern`` stands for."""
     parts = []

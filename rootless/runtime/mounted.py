@@ -22,17 +22,22 @@ def in_rootfs(rootfs: Rootfs, id_map: IdMap, function: Callable[[int], T]) -> T:
 
     The result must be something marshal can write.  Raises what ``function`` raises (userns.enter).
     """
-    return enter.call(lambda: function(_mount(rootfs)), id_map, mount_namespace=True)
+    return enter.call(lambda: function(mount_rootfs(rootfs)), id_map, mount_namespace=True)
 
 
 def spawn_in_rootfs(rootfs: Rootfs, id_map: IdMap, function: Callable[[int], T]) -> enter.Child[T]:
     """The same, beside the caller."""
-    return enter.spawn(lambda: function(_mount(rootfs)), id_map, mount_namespace=True)
+    return enter.spawn(lambda: function(mount_rootfs(rootfs)), id_map, mount_namespace=True)
 
 
-def _mount(rootfs: Rootfs) -> int:
-    # Any directory will do as a mount point: only this process sees it.
-    target = rootfs.lower[0] if rootfs.driver == "vfs" else os.path.dirname(rootfs.lower[0])
+def mount_rootfs(rootfs: Rootfs, target: str | None = None) -> int:
+    """Mount it in the calling process's own mount namespace; a descriptor of its root.
+
+    Any directory will do as a mount point, since only this process sees it; it must be told where a
+    second root filesystem is mounted, whose layers the first might hide.
+    """
+    if target is None:
+        target = rootfs.lower[0] if rootfs.driver == "vfs" else os.path.dirname(rootfs.lower[0])
     root = Root()
     if rootfs.driver == "overlay":
         MountOverlay(rootfs.lower, rootfs.upper, rootfs.work, rootfs.options, target).apply(root)

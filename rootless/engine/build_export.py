@@ -1,0 +1,104 @@
+"""``build --output``: the result as files, or as an image somewhere else."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+from rootless.build.archive import write_tree
+from rootless.build.copy import place_entry
+from rootless.build.placement import Placement
+from rootless.build.selection import Item, View, walk
+from rootless.build.trees import read_only
+from rootless.errors import InvalidRequest, Unsupported
+from rootless.runtime.mounted import mount_rootfs
+from rootless.storage.attributes import Owners
+from rootless.userns import enter
+
+if TYPE_CHECKING:
+    from rootless.build.grammar import Output
+    from rootless.engine import Engine
+    from rootless.engine.build_requests import BuildRequest
+    from rootless.engine.build_results import Built
+    from rootless.events import Report
+    from rootless.image.documents import Descriptor
+    from rootless.image.reference import Reference
+    from rootless.rootfs import Rootfs
+
+
+def export(
+    engine: Engine,
+    output: Output,
+    builds: list[Built],
+    *,
+    names: tuple[Reference, ...],
+    descriptor: Descriptor,
+    report: Report,
+    scratch: str,
+) -> None:
+    """Do what one ``-o`` asks for."""
+    if output.type in ("local", "tar"):
+        _export_files(engine, output, builds, scratch)
+    elif output.type in ("oci", "docker"):
+        raise Unsupported(f"-o type={output.type} is not supported yet")
+
+
+def push(
+    engine: Engine, request: BuildRequest, names: tuple[Reference, ...], report: Report
+) -> None:
+    """Push what was built under each of its names."""
+    if not names:
+        raise InvalidRequest("--push needs a name", hint="-t NAME")
+    raise Unsupported("build --push is not supported yet")
+
+
+def _export_files(engine: Engine, output: Output, builds: list[Built], scratch: str) -> None:
+    for built in builds:
+        place = output.destination
+        if len(builds) > 1:
+            # As docker: a directory for each platform.
+            place = f"{place}/{built.platform.replace('/', '_')}"
+        bundle = f"{scratch}/export-{built.platform.replace('/', '_')}"
+        os.makedirs(f"{bundle}/rootfs", mode=0o700)
+        rootfs = read_only(engine.driver.rootfs(built.chain, bundle))
+        if output.type == "local":
+            _export_directory(engine, rootfs, f"{bundle}/rootfs", place)
+        else:
+            _export_tar(engine, rootfs, f"{bundle}/rootfs", place)
+
+
+def _export_directory(engine: Engine, rootfs: Rootfs, place: str, target: str) -> None:
+    """The files as the caller's own, whoever owns them in the image."""
+    os.makedirs(target, exist_ok=True)
+    top = os.open(target, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    id_map = engine.id_map
+
+    def work() -> None:
+        os.umask(0)
+        view = View(mount_rootfs(rootfs, place), "image")
+        placement = Placement(top, owners=Owners(id_map), keep_owners=False)
+        for entry in walk(view, Item("", "", True)):
+            place_entry(placement, view, entry, entry.path)
+        placement.finish()
+
+    try:
+        enter.call(work, id_map, mount_namespace=True)
+    finally:
+        os.close(top)
+
+
+def _export_tar(engine: Engine, rootfs: Rootfs, place: str, target: str) -> None:
+    """A tar with the owners of the image."""
+    if target == "-":
+        fd = os.dup(1)
+    else:
+        flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC
+        fd = os.open(target, flags, 0o644)
+
+    def work() -> None:
+        write_tree(View(mount_rootfs(rootfs, place), "image"), fd)
+
+    try:
+        enter.call(work, engine.id_map, mount_namespace=True)
+    finally:
+        os.close(fd)

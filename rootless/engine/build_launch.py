@@ -1,0 +1,193 @@
+"""How a RUN is launched: the sandbox of ``run``, with the build's network, names and limits."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+from rootless import files
+from rootless.engine.confinement import confine
+from rootless.engine.identity import user_of
+from rootless.engine.requests import RunRequest
+from rootless.engine.surroundings import kernel_facts, seccomp_filter
+from rootless.errors import InvalidRequest, Unsupported
+from rootless.events import Notice
+from rootless.network import names
+from rootless.network.backend import NO_NETWORK, NetworkRequest, pick_backend, split_mode
+from rootless.runtime import sandbox, supervise
+from rootless.runtime.options import CAPABILITIES, ContainerOptions, Mount
+
+if TYPE_CHECKING:
+    from rootless.build.steps import RunStep
+    from rootless.build.workshop import Place
+    from rootless.engine import Engine
+    from rootless.engine.build_requests import BuildRequest
+    from rootless.events import Report
+    from rootless.network.backend import Backend, Link
+
+HOSTNAME = "buildkitsandbox"  # docker's; a build must not depend on where it runs
+
+
+class BuildLauncher:
+    """Launches the programs of one build (build.workshop.Launcher)."""
+
+    def __init__(self, engine: Engine, request: BuildRequest, report: Report):
+        self._engine = engine
+        self._request = request
+        self._report = report
+        self._hostname = HOSTNAME
+        for text in request.build_arg:
+            name, _, value = text.partition("=")
+            if name == "BUILDKIT_SANDBOX_HOSTNAME":
+                self._hostname = value
+        self._volumes = tuple(map(_volume, request.volume))
+
+    def check(self, steps: tuple[RunStep, ...]) -> None:
+        """Before anything runs: what a step asks for must be possible.  Raises HostLacks and others."""
+        for step in steps:
+            if step.security == "insecure" and "security.insecure" not in self._request.allow:
+                raise Unsupported(
+                    "RUN --security=insecure must be allowed", hint="--allow security.insecure"
+                )
+        modes = {step.network for step in steps}
+        for mode in modes:
+            self._backend(mode)
+        if "default" in modes and self._backend("default")[0].name == "none":
+            self._report(Notice(NO_NETWORK, "warning"))
+
+    def run(self, step: RunStep, place: Place, stdio: tuple[int, int, int]) -> int:
+        """The program's exit code."""
+        return self._launch(step, place, stdio)
+
+    def shell(self, step: RunStep, place: Place) -> None:
+        """A shell on the caller's own streams."""
+        import sys
+
+        sys.stderr.write(
+            f"\n{step.title} failed; this shell is where it ran. Its end ends the build.\n"
+        )
+        sys.stderr.flush()
+        shell = step.args[0] if step.args[1:2] == ("-c",) else "/bin/sh"
+        self._launch(step._replace(args=(shell,)), place, (0, 1, 2))
+
+    def _launch(self, step: RunStep, place: Place, stdio: tuple[int, int, int]) -> int:
+        backend, network = self._backend(step.network)
+        options = self._options(step, place, backend, network)
+        links: list[Link] = []
+
+        def attach(pid: int) -> None:
+            links.append(backend.start(pid, network._replace(directory=place.bundle)))
+            links[0].wait()
+
+        surroundings = sandbox.Surroundings(
+            self._engine.id_map,
+            kernel_facts(self._engine.host),
+            seccomp_filter(
+                self._engine,
+                profile=options.seccomp,
+                capabilities=options.capabilities,
+                terminal=options.terminal,
+            ),
+            attach_network=attach,
+        )
+        try:
+            return sandbox.run(
+                options, place.rootfs, surroundings, bundle=place.bundle, stdio=stdio
+            )
+        finally:
+            for link in links:
+                link.close()
+            supervise.reap()
+
+    def _backend(self, mode: str) -> tuple[Backend, NetworkRequest]:
+        """The network that a step has: its own word, else the build's."""
+        if mode == "default":
+            mode = "" if self._request.network == "default" else self._request.network
+        mode, options = split_mode(mode)
+        return pick_backend(mode, self._engine.host), NetworkRequest(mode=mode, options=options)
+
+    def _options(
+        self, step: RunStep, place: Place, backend: Backend, network: NetworkRequest
+    ) -> ContainerOptions:
+        request = self._request
+        user = user_of(step.user, place.rootfs, self._engine.id_map)
+        variables = dict(
+            each.partition("=")[::2] for each in (*step.hidden_env, *step.env, *place.env)
+        )
+        variables.setdefault("HOME", user.home)
+        options = ContainerOptions(
+            args=step.args,
+            env=tuple(f"{name}={value}" for name, value in variables.items()),
+            cwd=step.cwd,
+            uid=user.uid,
+            gid=user.gid,
+            groups=user.groups,
+            hostname=self._hostname,
+            mounts=(*self._identity(place, backend, network), *self._volumes, *place.mounts),
+            namespaces=() if backend.new_namespace else (("network", "host"),),
+            capabilities=CAPABILITIES,
+            shm_size_bytes=64 << 20 if request.shm_size is None else request.shm_size,
+        )
+        asked = RunRequest(
+            image="",
+            cap_add=request.cap_add,
+            cap_drop=request.cap_drop,
+            security_opt=request.security_opt,
+            ulimit=request.ulimit,
+            device=(*request.device, *step.devices),
+            privileged=step.security == "insecure",
+        )
+        confined = confine(options, asked)
+        # The Dockerfile chooses who a RUN is, root included, so su and sudo give it nothing new.
+        if not any("no-new-privileges" in each for each in request.security_opt):
+            confined = confined._replace(no_new_privileges=False)
+        return confined
+
+    def _identity(
+        self, place: Place, backend: Backend, network: NetworkRequest
+    ) -> tuple[Mount, ...]:
+        """/etc/hosts, /etc/hostname and /etc/resolv.conf for the time of the RUN."""
+        request = self._request
+        attachment = backend.addresses(network)
+        texts = {
+            "hostname": names.hostname(self._hostname),
+            "resolv.conf": names.resolv_conf(
+                host=names.parse_resolver(_text("/etc/resolv.conf")),
+                nameservers=attachment.nameservers,
+                dns=request.dns,
+                dns_search=request.dns_search,
+                dns_options=request.dns_option,
+                own_loopback=not backend.new_namespace,
+            ),
+            "hosts": names.hosts(
+                hostname=self._hostname,
+                addresses=tuple(each for each in (attachment.address, attachment.address6) if each),
+                host_address=attachment.host_address,
+                extra=tuple(names.parse_extra_host(each) for each in request.add_host),
+                base=None if backend.new_namespace else _text("/etc/hosts"),
+            ),
+        }
+        mounts = []
+        for name, text in texts.items():
+            path = f"{place.bundle}/{name}"
+            files.write_atomic(path, text.encode(), durable=False)
+            os.chmod(path, 0o644)
+            mounts.append(Mount("bind", path, f"/etc/{name}", ("rbind", "rprivate")))
+        return tuple(mounts)
+
+
+def _text(path: str) -> str:
+    try:
+        return files.read_bytes(path).decode(errors="replace")
+    except OSError:
+        return ""
+
+
+def _volume(text: str) -> Mount:
+    """``SOURCE:TARGET[:OPTIONS]``: a directory of the caller, shown to every RUN."""
+    source, _, rest = text.partition(":")
+    target, _, options = rest.partition(":")
+    if not source.startswith("/") or not target.startswith("/"):
+        raise InvalidRequest(f"--volume {text} is not /SOURCE:/TARGET[:OPTIONS]")
+    words = tuple(each for each in options.split(",") if each and each not in ("z", "Z", "rw"))
+    return Mount("bind", source, target, ("rbind", *words))
