@@ -91,6 +91,11 @@ class Paths(NamedTuple):
         return f"{self.cache}/downloads"
 
     @property
+    def compressed(self) -> str:
+        """Layers in another compression than the stored one, for pushing."""
+        return f"{self.cache}/compressed"
+
+    @property
     def seccomp(self) -> str:
         """Compiled filters by the digest of what they were compiled from."""
         return f"{self.cache}/seccomp"

@@ -145,6 +145,10 @@ class Layout:
             )
         return image
 
+    def image_of(self, descriptor: Descriptor) -> Image:
+        """The image of a stored manifest."""
+        return self._record(descriptor)
+
     def _manifest_of(self, entry: Entry, platform: Platform, *, any_platform: bool) -> Descriptor:
         descriptor = entry.descriptor
         name = entry.reference or entry.digest
@@ -475,7 +479,7 @@ def _line(entry: Entry) -> Descriptor:
     annotations = {}
     if entry.reference:
         annotations[REF_NAME] = entry.reference
-    if entry.source_digest and entry.source_digest != entry.digest:
+    if entry.source_digest:
         annotations[SOURCE_DIGEST] = entry.source_digest
     if annotations:
         line["annotations"] = annotations
