@@ -6,11 +6,15 @@ import os
 from functools import cached_property
 from typing import TYPE_CHECKING
 
+from rootless import probes
+from rootless.kernel import capability
 from rootless.userns import idmap
 
 if TYPE_CHECKING:
     from rootless.paths import Paths
     from rootless.userns.idmap import IdMap
+
+_CAP_SETUID = 7
 
 
 class HostFacts:
@@ -20,6 +24,7 @@ class HostFacts:
         self._paths = paths
         self.uid = os.geteuid()
         self.gid = os.getegid()
+        self._refused = ""
 
     @cached_property
     def user(self) -> str:
@@ -32,28 +37,92 @@ class HostFacts:
             return str(self.uid)
 
     @cached_property
+    def _id_map_and_loss(self) -> tuple[IdMap, str]:
+        """The widest map that works, and why it is not wider (empty where it is wide)."""
+        for candidate in self._wide_maps():
+            failure = probes.remembered(
+                self._paths.cache,
+                "id-map",
+                (candidate, self.find_program("newuidmap")),
+                lambda candidate=candidate: probes.id_map_works(candidate),  # type: ignore[misc]
+            )
+            if not failure:
+                return candidate, ""
+            self._refused = failure
+        return idmap.single(self.uid, self.gid), self._why_single()
+
+    def _wide_maps(self) -> tuple[IdMap, ...]:
+        uid_map = _read("/proc/self/uid_map")
+        if self.uid == 0 and capability.holds(_CAP_SETUID):
+            uids, gids = (
+                idmap.for_super_user(
+                    _read(f"/proc/self/{kind}_map"), _read(f"/etc/sub{kind}"), self.user
+                )
+                for kind in ("uid", "gid")
+            )
+            return (idmap.IdMap(uids, gids, "direct"),) if uids and gids else ()
+        found = [
+            idmap.subordinate_ranges(_read(path), self.user, self.uid) or self._ask_getsubids(path)
+            for path in ("/etc/subuid", "/etc/subgid")
+        ]
+        if not all(found) or not self._has_helpers or not uid_map:
+            return ()
+        uids, gids = idmap.stack(self.uid, found[0]), idmap.stack(self.gid, found[1])
+        return (idmap.IdMap(uids, gids, "helpers"),)
+
+    def _ask_getsubids(self, path: str) -> tuple[tuple[int, int], ...]:
+        """Ranges that a directory service gives (getsubids(1)); only asked where the files have none."""
+        program = self.find_program("getsubids")
+        nss = _read("/etc/nsswitch.conf")
+        if program is None or "subid:" not in nss:
+            return ()
+        import subprocess
+
+        flags = ["-g"] if path.endswith("gid") else []
+        answer = subprocess.run(
+            [program, *flags, self.user], capture_output=True, text=True, check=False, timeout=10
+        )
+        return idmap.parse_getsubids(answer.stdout)
+
+    @property
+    def _has_helpers(self) -> bool:
+        return bool(self.find_program("newuidmap") and self.find_program("newgidmap"))
+
+    def _why_single(self) -> str:
+        if self._refused:
+            return self._refused
+        if not self._has_helpers:
+            return "newuidmap is not installed (an administrator can: apt-get install uidmap)"
+        return (
+            f"{self.user} has no range in /etc/subuid and /etc/subgid (an administrator can:"
+            f" usermod --add-subuids 100000-165535 --add-subgids 100000-165535 {self.user})"
+        )
+
+    @property
     def id_map(self) -> IdMap:
         """The widest id map that this user may have."""
-        ranges = []
-        for path in ("/etc/subuid", "/etc/subgid"):
-            try:
-                with open(path, "rb", buffering=0) as file:
-                    text = file.read().decode(errors="replace")
-            except OSError:
-                text = ""
-            ranges.append(idmap.subordinate_ranges(text, self.user, self.uid))
-        if all(ranges) and self.find_program("newuidmap") and self.find_program("newgidmap"):
-            uids, gids = (
-                idmap.stack(first, found)
-                for first, found in zip((self.uid, self.gid), ranges, strict=True)
-            )
-            return idmap.IdMap(uids, gids, "helpers")
-        return idmap.single(self.uid, self.gid)
+        return self._id_map_and_loss[0]
+
+    @property
+    def id_map_loss(self) -> str:
+        """Why there is only one id in containers; empty where there are many."""
+        return self._id_map_and_loss[1]
 
     @cached_property
     def native_overlay(self) -> bool:
         """Whether overlayfs mounts in a user namespace on the store's file system."""
-        return True
+        return not self.overlay_loss
+
+    @cached_property
+    def overlay_loss(self) -> str:
+        """Why the kernel's overlay cannot be used; empty where it can."""
+        scratch = self._paths.scratch
+        return probes.remembered(
+            self._paths.cache,
+            "overlay",
+            (os.stat(self._paths.data).st_dev, self.id_map),
+            lambda: probes.overlay_works(self.id_map, scratch),
+        )
 
     @cached_property
     def fuse_overlayfs(self) -> str | None:
@@ -65,7 +134,14 @@ class HostFacts:
     @cached_property
     def new_proc(self) -> bool:
         """Whether a new procfs may be mounted; not where an outer container has masked its own."""
-        return True
+        mounts = [line for line in _read("/proc/self/mountinfo").splitlines() if " /proc" in line]
+        failure = probes.remembered(
+            self._paths.cache,
+            "proc",
+            (mounts, self.id_map),
+            lambda: probes.new_proc_works(self.id_map, self._paths.scratch),
+        )
+        return not failure
 
     @cached_property
     def cgroup2_mount(self) -> str | None:
@@ -108,3 +184,11 @@ class HostFacts:
             if directory and os.access(path, os.X_OK):
                 return path
         return None
+
+
+def _read(path: str) -> str:
+    try:
+        with open(path, "rb", buffering=0) as file:
+            return file.readall().decode(errors="replace")
+    except OSError:
+        return ""

@@ -7,11 +7,13 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 from rootless.errors import StoreFailed
+from rootless.events import Notice
 from rootless.paths import discover, private_directory
 
 if TYPE_CHECKING:
     from contextlib import AbstractContextManager
 
+    from rootless.events import Report
     from rootless.host import HostFacts
     from rootless.image.layout import Layout
     from rootless.paths import Paths
@@ -68,6 +70,16 @@ class Engine:
         from rootless.storage.layers import Layers
 
         return Layers(self.paths, self.id_map, self.driver.form)
+
+    def tell_loss(self, report: Report) -> None:
+        """Say once a store what this host lacks, and what was taken instead."""
+        loss = self.host.id_map_loss
+        said = f"{self.paths.cache}/said-single-id"
+        if not loss or os.path.exists(said):
+            return
+        report(Notice(f"containers have a single user id: {loss}", "warning"))
+        with open(said, "w"):
+            pass
 
     def use_store(self) -> AbstractContextManager[int]:
         """Hold off prune and migration while things are looked up and not yet referred to.

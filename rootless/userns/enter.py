@@ -243,3 +243,23 @@ def become_root() -> None:
         pass  # denied with a single-id map; the caller's groups stay, and map to nobody
     os.setresgid(0, 0, 0)
     os.setresuid(0, 0, 0)
+
+
+def in_child(function: Callable[[], None]) -> None:
+    """Call ``function`` in a forked child and wait: the first process after unshare(CLONE_NEWPID).
+
+    Raises OSError with the errno of the one that ``function`` raised.
+    """
+    pid = os.fork()
+    if pid == 0:
+        code = 255
+        try:
+            function()
+            code = 0
+        except OSError as error:
+            code = error.errno or 255
+        finally:
+            os._exit(code)
+    code = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+    if code:
+        raise OSError(code, os.strerror(code) if code > 0 else "the child died")

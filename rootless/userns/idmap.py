@@ -75,3 +75,51 @@ def to_inside(ranges: tuple[IdRange, ...], outside: int) -> int | None:
         if each.outside <= outside < each.outside + each.size:
             return each.inside + outside - each.outside
     return None
+
+
+_EVERY_ID = 4294967295
+_HIGH_RANGE = (
+    0x6FFF0000,
+    65536,
+)  # the last that systemd leaves to containers (uids-gids(7) of systemd)
+
+
+def parse_getsubids(text: str) -> tuple[tuple[int, int], ...]:
+    """The (start, count) pairs that getsubids(1) prints as ``0: alice 100000 65536``."""
+    lines = (line.split() for line in text.splitlines())
+    return tuple(
+        (int(words[-2]), int(words[-1]))
+        for words in lines
+        if len(words) == 4 and words[-2].isdigit() and words[-1].isdigit()
+    )
+
+
+def for_super_user(id_map: str, subids: str, name: str) -> tuple[IdRange, ...]:
+    """A map that uid 0 with CAP_SETUID may write itself; empty where it has no other id.
+
+    ``id_map`` is the text of /proc/self/uid_map.  In the initial namespace root of a container is
+    root outside, and the others are a range of /etc/subuid, or a high one that nobody there holds; in
+    a namespace that somebody made for us they are the ids that exist in it.
+    """
+    extents = [tuple(map(int, line.split())) for line in id_map.splitlines()]
+    if extents == [(0, 0, _EVERY_ID)]:
+        ranges = subordinate_ranges(subids, name, 0) or (_free_range(subids),)
+        return stack(0, ranges)
+    # A range must lie within one range of the parent, so they are taken one by one.
+    ranges_there: list[IdRange] = []
+    for inside, _, size in sorted(extents):
+        if inside == sum(each.size for each in ranges_there):
+            ranges_there.append(IdRange(inside, inside, size))
+    return tuple(ranges_there) if sum(each.size for each in ranges_there) > 1 else ()
+
+
+def _free_range(subids: str) -> tuple[int, int]:
+    start, size = _HIGH_RANGE
+    held = []
+    for line in subids.splitlines():
+        words = line.split(":")
+        if len(words) == 3 and words[1].isdigit() and words[2].strip().isdigit():
+            held.append((int(words[1]), int(words[2])))
+    while any(first < start + size and start < first + count for first, count in held):
+        start -= size
+    return start, size

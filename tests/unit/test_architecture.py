@@ -13,7 +13,7 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 PACKAGE = ROOT / "rootless"
-FOUNDATION = {"kernel", "files", "paths", "host", "rootfs", "events", "errors"}
+FOUNDATION = {"probes", "kernel", "files", "paths", "host", "rootfs", "events", "errors"}
 VOCABULARY = {"dockerfile", "image", "userns"}
 MECHANISMS = {"storage", "network", "runtime", "registry", "build"}
 
@@ -27,7 +27,8 @@ MAY_IMPORT = {
     "kernel": set(),
     "files": {"errors", "kernel"},
     "paths": {"errors"},
-    "host": {"errors", "files", "kernel", "paths", "userns", "network"},
+    "probes": {"errors", "files", "kernel", "userns"},
+    "host": {"errors", "files", "kernel", "paths", "probes", "userns", "network"},
     "dockerfile": FOUNDATION,
     "image": FOUNDATION,
     "userns": FOUNDATION,

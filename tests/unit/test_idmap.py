@@ -1,4 +1,12 @@
-from rootless.userns.idmap import IdRange, stack, subordinate_ranges, to_inside, to_outside
+from rootless.userns.idmap import (
+    IdRange,
+    for_super_user,
+    parse_getsubids,
+    stack,
+    subordinate_ranges,
+    to_inside,
+    to_outside,
+)
 
 
 def test_ranges_are_found_by_name_and_by_number_and_malformed_lines_are_skipped():
@@ -12,3 +20,22 @@ def test_ranges_stack_above_the_caller():
     assert to_outside(ranges, 11) == 200000
     assert to_outside(ranges, 16) is None
     assert to_inside(ranges, 100009) == 10
+
+
+def test_root_without_a_range_gets_one_that_nobody_holds():
+    whole = "         0          0 4294967295\n"
+    assert for_super_user(whole, "", "root") == stack(0, ((0x6FFF0000, 65536),))
+    held = "alice:1878982656:65536\n"
+    assert for_super_user(whole, held, "root") == stack(0, ((0x6FFE0000, 65536),))
+    assert for_super_user(whole, "root:5000:10\n", "root") == stack(0, ((5000, 10),))
+
+
+def test_root_of_an_outer_container_takes_the_ids_that_exist_there():
+    outer = "0 1000 1\n1 100000 65536\n"
+    assert for_super_user(outer, "", "root") == (IdRange(0, 0, 1), IdRange(1, 1, 65536))
+    assert for_super_user("0 1000 1\n", "", "root") == ()
+
+
+def test_ranges_of_a_directory_service_are_read():
+    assert parse_getsubids("0: alice 100000 65536\n") == ((100000, 65536),)
+    assert parse_getsubids("Error fetching ranges\n") == ()
