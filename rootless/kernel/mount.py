@@ -57,6 +57,7 @@ RESOLVE_NO_MAGICLINKS = 2
 RESOLVE_NO_SYMLINKS = 4
 RESOLVE_BENEATH = 8
 RESOLVE_IN_ROOT = 16
+_PATIENCE = 1000
 
 # The same numbers on every architecture that Linux gained since 2018, and on x86_64 and aarch64.
 _SYS_OPEN_TREE = 428
@@ -154,7 +155,15 @@ def open_in_root(
 ) -> int:
     """openat2(2): open ``path`` as if ``root`` were "/" - no link leads out of it."""
     how = _OpenHow(flags | os.O_CLOEXEC, mode, resolve)
-    return _openat2(root, path.encode(errors="surrogateescape"), byref(how), sizeof(how), path=path)
+    name = path.encode(errors="surrogateescape")
+    for _ in range(_PATIENCE):
+        try:
+            return _openat2(root, name, byref(how), sizeof(how), path=path)
+        except BlockingIOError:
+            # Somewhere on the machine a rename or mount happened beside a "..": the kernel could not
+            # rule out that it led outside, and asks to try again.
+            continue
+    return _openat2(root, name, byref(how), sizeof(how), path=path)
 
 
 class _Statfs(Structure):
