@@ -130,25 +130,32 @@ def thousand_images(world: World) -> None:
 
 
 def pss_kib(pids: list[int]) -> int:
-    """Proportional set size: shared pages count once among those who share them."""
+    """Proportional set size: shared pages count once among those who share them.
+
+    A process that cannot be read ends the row: leaving it out would flatter whoever owns it.
+    """
     total = 0
     for pid in pids:
         try:
             text = Path(f"/proc/{pid}/smaps_rollup").read_text(encoding="ascii")
-        except OSError:
-            continue
+        except OSError as error:
+            raise Failed(f"cannot read the memory of process {pid}: {error.strerror}") from None
         total += sum(int(line.split()[1]) for line in text.splitlines() if line.startswith("Pss:"))
     return total
 
 
 def helpers() -> set[int]:
-    """Our processes outside containers: those whose root is the host's own."""
+    """Processes that stand beside containers: of our uid, and in no pid namespace but the host's.
+
+    Told by NSpid and not by the command line, which a forked monitor inherits.
+    """
     found = set()
     for entry in os.listdir("/proc"):
         try:
             if entry.isdigit() and os.stat(f"/proc/{entry}").st_uid == os.getuid():
-                command = Path(f"/proc/{entry}/cmdline").read_bytes()
-                if b"sleep\x00" not in command:
+                status = Path(f"/proc/{entry}/status").read_text(encoding="utf-8")
+                nested = next(line for line in status.splitlines() if line.startswith("NSpid:"))
+                if len(nested.split()) == 2:
                     found.add(int(entry))
         except OSError:
             continue
@@ -167,7 +174,10 @@ def detached_memory(world: World) -> tuple[float, float]:
             before = helpers()
             world.run([*tool, "run", "-d", "--name", name, image, "sleep", "1000"])
         time.sleep(1)  # what a start needs for a moment is not what a container costs
-        figures.append(pss_kib(sorted(helpers() - before)) / 1024)
+        added = sorted(helpers() - before)
+        if not added:
+            raise Failed(f"{tool[0]}: no process was found beside the container")
+        figures.append(pss_kib(added) / 1024)
         for name in names:
             world.run([*tool, "rm", "-f", *(["-t", "0"] if tool == ["podman"] else []), name])
     return figures[0], figures[1]

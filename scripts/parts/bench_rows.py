@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import subprocess
 import time
@@ -75,7 +76,7 @@ class Row(NamedTuple):
     def measure(self, world: World) -> Result:
         try:
             ours, theirs = self.compare(world)
-        except (Failed, FileNotFoundError, subprocess.TimeoutExpired) as error:
+        except (Failed, AssertionError, OSError, subprocess.TimeoutExpired) as error:
             return Result(self, note=f"not measured: {str(error).splitlines()[-1]}")
         return Result(self, ours=ours, theirs=theirs)
 
@@ -192,14 +193,10 @@ def pull(reference: Callable[[World], str]) -> Callable[[World], tuple[float, fl
     def compare(world: World) -> tuple[float, float]:
         image = reference(world)
 
-        def forget() -> None:
-            world.run(world.ours("rmi", "-f", image), check=False)
-            world.run(["podman", "rmi", "-f", image], check=False)
-
         theirs = ["podman", "pull", "-q", "--tls-verify=false", image]
-        result = walls(world, world.ours("pull", "-q", image), theirs, pairs=5, before=forget)
-        forget()
-        return result
+        world.both_pull(image)
+        forget = functools.partial(world.both_forget, image)
+        return walls(world, world.ours("pull", "-q", image), theirs, pairs=5, before=forget)
 
     return compare
 
@@ -239,10 +236,7 @@ def load_image(world: World) -> tuple[float, float]:
     file = f"{world.directory}/load.tar"
     world.run(["podman", "save", "-q", "-o", file, image])
 
-    def forget() -> None:
-        world.run(world.ours("rmi", "-f", image), check=False)
-        world.run(["podman", "rmi", "-f", image], check=False)
-
+    forget = functools.partial(world.both_forget, image)
     ours = world.ours("load", "-q", "-i", file)
     return walls(world, ours, ["podman", "load", "-q", "-i", file], pairs=5, before=forget)
 
@@ -270,6 +264,10 @@ def run_among_thousand(world: World) -> tuple[float, float]:
 
 def memory_detached(world: World) -> tuple[float, float]:
     return bench_data.detached_memory(world)
+
+
+def memory_absolute(world: World) -> tuple[float, float]:
+    return bench_data.detached_memory(world)[0], 0
 
 
 def work_inside(kind: str) -> Callable[[World], tuple[float, float]]:
@@ -330,6 +328,7 @@ ROWS = (
     Row("14a", "`images`, 1,000 images", "podman", 0.5, list_images),
     Row("15", "`run` among 1,000 containers", "none stored", 1.2, run_among_thousand),
     Row("16", "memory a detached container", "conmon, helper", 4, memory_detached, unit="MiB"),
+    Row("16a", "the same, absolute", "", 9, memory_absolute, unit="MiB", absolute=True),
     Row("17", "work inside: processor", "outside", 0.97, work_inside("cpu"), "/s", at_least=True),
     Row("17a", "work inside: files", "outside", 0.95, work_inside("files"), "/s", at_least=True),
     Row(

@@ -102,6 +102,17 @@ class World:
         self.run(self.ours("pull", "-q", reference))
         self.run(["podman", "pull", "-q", "--tls-verify=false", reference])
 
+    def both_forget(self, reference: str) -> None:
+        """Remove the image on both sides, and make sure that it is gone.
+
+        A removal that silently failed would make the next pull look a hundred times too fast.
+        """
+        for tool in (self.ours(), ["podman"]):
+            self.run([*tool, "rmi", "-f", reference], check=False)
+            if self.run([*tool, "images", "-q", reference], check=False).strip():
+                raise Failed(f"{tool[0]} still has {reference} after rmi")
+            self.run([*tool, "image", "prune", "-f"], check=False)
+
     def timed(self, command: Command, **options: object) -> Sample:
         """One run, output thrown away."""
         cpu = self._cpu_s()

@@ -244,7 +244,12 @@ def _make_debian(archive: str) -> None:
         "--customize-hook=rm -rf $1/var/lib/apt/lists/* $1/var/cache/apt/*.bin",
     ]
     done = subprocess.run(
-        [*command, suite, f"{archive}.part"], capture_output=True, text=True, check=False
+        [*command, suite, f"{archive}.part"],
+        capture_output=True,
+        text=True,
+        # It works there as a subordinate id, which may not enter a private TMPDIR.
+        env={**os.environ, "TMPDIR": "/var/tmp"},
+        check=False,
     )
     assert done.returncode == 0, f"mmdebstrap: {done.stderr}"
     os.rename(f"{archive}.part", archive)
