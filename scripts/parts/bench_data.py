@@ -138,8 +138,11 @@ def pss_kib(pids: list[int]) -> int:
     for pid in pids:
         try:
             text = Path(f"/proc/{pid}/smaps_rollup").read_text(encoding="ascii")
+        except (FileNotFoundError, ProcessLookupError):
+            continue  # ended meanwhile: it costs nothing any more
         except OSError as error:
-            raise Failed(f"cannot read the memory of process {pid}: {error.strerror}") from None
+            name = Path(f"/proc/{pid}/comm").read_text(encoding="utf-8").strip()
+            raise Failed(f"cannot read the memory of {name} ({pid}): {error.strerror}") from None
         total += sum(int(line.split()[1]) for line in text.splitlines() if line.startswith("Pss:"))
     return total
 

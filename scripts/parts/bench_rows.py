@@ -77,7 +77,7 @@ class Row(NamedTuple):
         try:
             ours, theirs = self.compare(world)
         except (Failed, AssertionError, OSError, subprocess.TimeoutExpired) as error:
-            return Result(self, note=f"not measured: {str(error).splitlines()[-1]}")
+            return Result(self, note=f"not measured: {error!s}")
         return Result(self, ours=ours, theirs=theirs)
 
 

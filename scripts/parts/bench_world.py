@@ -15,18 +15,13 @@ from typing import TYPE_CHECKING, NamedTuple
 from tests.support import capabilities
 from tests.support.cli import remove_as_owner
 from tests.support.images import Images
+from tests.support.podman import FORMAT, configuration, unfair
 from tests.support.registry import Registry
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
 Command = list[str]
-CONTAINERS_CONF = """\
-[engine]
-cgroup_manager = "cgroupfs"
-events_logger = "file"
-runtime = "crun"
-"""
 
 
 class Sample(NamedTuple):
@@ -49,14 +44,16 @@ class World:
             **{name: os.environ[name] for name in ("HOME", "PATH", "XDG_RUNTIME_DIR", "USER")},
             "LANG": "C.UTF-8",
             "ROOTLESS_HOME": f"{self.directory}/rootless",
-            "CONTAINERS_STORAGE_CONF": self._write("storage.conf", self._storage_conf()),
-            "CONTAINERS_CONF": self._write("containers.conf", CONTAINERS_CONF),
+            **configuration(f"{self.directory}/podman"),
         }
         self.registry = Registry(f"{self.directory}/registry")
         self.images = Images(self.registry, f"{self.directory}/images")
         conf = self.images.registries_conf(f"{self.directory}/registries.conf")
         self.environment["CONTAINERS_REGISTRIES_CONF"] = conf
         top = capabilities.own_cgroup()
+        wrong = unfair(self.run(["podman", "info", "--format", FORMAT]), self.directory)
+        if wrong:
+            raise Failed(f"no fair comparison: {wrong}")
         self._cpu_stat = f"{os.path.dirname(top)}/cpu.stat" if top else None
 
     def __enter__(self) -> World:
@@ -67,18 +64,6 @@ class World:
         self.run(["podman", "system", "migrate"], check=False)
         self.registry.stop()
         remove_as_owner(self.directory)
-
-    def _write(self, name: str, text: str) -> str:
-        path = Path(self.directory, name)
-        path.write_text(text, encoding="utf-8")
-        return str(path)
-
-    def _storage_conf(self) -> str:
-        place = f"{self.directory}/podman"
-        return (
-            '[storage]\ndriver = "overlay"\n'
-            f'graphroot = "{place}"\nrunroot = "{os.environ["XDG_RUNTIME_DIR"]}/bench-podman"\n'
-        )
 
     def ours(self, *argv: str) -> Command:
         return [self.rootless, *argv]
@@ -95,7 +80,7 @@ class World:
             **options,  # type: ignore[call-overload] # cwd, timeout
         )
         if check and done.returncode:
-            raise Failed(f"{' '.join(command[-6:])}: {done.stderr.strip()[-300:]}")
+            raise Failed(f"{' '.join(command[-6:])}: {done.stderr.strip()[-3000:]}")
         return str(done.stdout)
 
     def both_pull(self, reference: str) -> None:

@@ -5,27 +5,56 @@ from __future__ import annotations
 import os
 import subprocess
 
+# What a fair comparison needs, as ``podman info`` prints it.
+FORMAT = (
+    '{{.Store.GraphDriverName}} {{index .Store.GraphStatus "Native Overlay Diff"}}'
+    " {{.Host.OCIRuntime.Name}} {{.Store.GraphRoot}}"
+)
+
+
+def configuration(directory: str) -> dict[str, str]:
+    """Write podman's settings below ``directory``; the environment that makes it use them.
+
+    Debian's podman takes vfs unless told, and a rootless one ignores ``graphroot``: the store would
+    be the one in the user's home, shared by all runs.
+    """
+    os.makedirs(directory, exist_ok=True)
+    texts = {
+        "storage": f'[storage]\ndriver = "overlay"\nrootless_storage_path = "{directory}/store"\n',
+        "containers": (
+            '[engine]\ncgroup_manager = "cgroupfs"\nevents_logger = "file"\nruntime = "crun"\n'
+        ),
+    }
+    for name, text in texts.items():
+        with open(f"{directory}/{name}.conf", "w", encoding="utf-8") as file:
+            file.write(text)
+    return {
+        "CONTAINERS_STORAGE_CONF": f"{directory}/storage.conf",
+        "CONTAINERS_CONF": f"{directory}/containers.conf",
+        "XDG_DATA_HOME": f"{directory}/data",
+    }
+
+
+def unfair(shown: str, directory: str) -> str | None:
+    """What of ``podman info --format FORMAT`` is not as configured; None when all is."""
+    driver, native, runtime, root = (shown.split() + [""] * 4)[:4]
+    if (driver, native, runtime) != ("overlay", "true", "crun"):
+        return f"podman uses {driver} (native: {native}) and {runtime}, not native overlay and crun"
+    return None if root.startswith(directory) else f"podman's store is {root}"
+
 
 class Podman:
     """Runs podman with everything below ``directory``; a call returns standard output."""
 
     def __init__(self, directory: str):
-        os.makedirs(directory, exist_ok=True)
         self.environment = {
             **{name: os.environ[name] for name in ("HOME", "PATH")},
             "XDG_RUNTIME_DIR": f"{directory}/runtime",
-            "CONTAINERS_STORAGE_CONF": f"{directory}/storage.conf",
-            "CONTAINERS_CONF": f"{directory}/containers.conf",
+            **configuration(directory),
         }
         os.makedirs(f"{directory}/runtime", mode=0o700, exist_ok=True)
-        # Without the driver's name Debian's podman takes vfs.
-        storage = (
-            f'driver = "overlay"\ngraphroot = "{directory}/store"\nrunroot = "{directory}/run"\n'
-        )
-        engine = 'cgroup_manager = "cgroupfs"\nevents_logger = "file"\nruntime = "crun"\n'
-        for name, text in (("storage", storage), ("containers", engine)):
-            with open(f"{directory}/{name}.conf", "w", encoding="utf-8") as file:
-                file.write(f"[{'storage' if name == 'storage' else 'engine'}]\n{text}")
+        wrong = unfair(self("info", "--format", FORMAT), directory)
+        assert wrong is None, wrong
 
     def __call__(self, *argv: str, timeout_s: float = 120) -> str:
         done = subprocess.run(
