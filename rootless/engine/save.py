@@ -10,7 +10,6 @@ from rootless.errors import Conflict, InvalidRequest, NotFound, StoreFailed
 from rootless.image.archive import CONTAINERD_NAME, Blob, write_archive
 from rootless.image.documents import REF_NAME, is_index, parse_document, references_of
 from rootless.image.layout import Layout
-from rootless.image.reference import parse_reference
 
 if TYPE_CHECKING:
     from rootless.engine import Engine
@@ -94,8 +93,8 @@ def _save_archive(engine: Engine, entries: list[tuple[Entry, str]], output: int)
             blobs[digest] = Blob(digest, descriptor["size"], engine.layout.blob_path(digest))
         image = engine.layout.image(entry, any_platform=True)
         known = images.get(image.config_digest, (image, ()))[1]
-        familiar = (parse_reference(name).familiar,) if name and "@" not in name else ()
-        images[image.config_digest] = (image, tuple(dict.fromkeys((*known, *familiar))))
+        own = (name,) if name and "@" not in name else ()
+        images[image.config_digest] = (image, tuple(dict.fromkeys((*known, *own))))
     write_archive(output, entries=lines, images=images.values(), blobs=blobs.values())
 
 

@@ -26,7 +26,7 @@ from rootless.image.documents import (
 
 if TYPE_CHECKING:
     import tarfile
-    from collections.abc import Iterable
+    from collections.abc import Collection, Iterable
     from typing import BinaryIO
 
     from rootless.image.documents import Descriptor, Image
@@ -62,11 +62,12 @@ def write_archive(
     *,
     entries: Iterable[Descriptor],
     images: Iterable[tuple[Image, tuple[str, ...]]],
-    blobs: Iterable[Blob],
+    blobs: Collection[Blob],
 ) -> None:
     """Write an archive to a file or pipe.
 
-    ``entries`` are the lines of index.json; ``images`` come with their familiar names, for docker.
+    ``entries`` are the lines of index.json; ``images`` come with their full names, which docker and podman
+    read alike.
     """
     index = {"schemaVersion": 2, "mediaType": OCI_INDEX, "manifests": list(entries)}
     described = [
@@ -84,6 +85,10 @@ def write_archive(
         ("manifest.json", to_json(described)),
     ):
         files.write_all(output, _header(name, len(content)) + content + _padding(len(content)))
+    # skopeo makes missing directories itself, and then fails to give them to root.
+    directories = {"blobs", *(_blob_name(each.digest).rpartition("/")[0] for each in blobs)}
+    for name in sorted(directories):
+        files.write_all(output, _header(name, 0, is_directory=True))
     for blob in blobs:
         files.write_all(output, _header(_blob_name(blob.digest), blob.size_bytes))
         _copy(blob, output)
@@ -96,11 +101,13 @@ def _blob_name(digest: str) -> str:
     return f"blobs/{algorithm}/{hexadecimal}"
 
 
-def _header(name: str, size: int) -> bytes:
+def _header(name: str, size: int, *, is_directory: bool = False) -> bytes:
     import tarfile
 
     member = tarfile.TarInfo(name)
-    member.size, member.mode = size, 0o644
+    member.size, member.mode = size, 0o755 if is_directory else 0o644
+    if is_directory:
+        member.type = tarfile.DIRTYPE
     return member.tobuf(tarfile.GNU_FORMAT)
 
 
