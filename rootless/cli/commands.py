@@ -26,6 +26,7 @@ PANELS: dict[str, dict[str, tuple[str, str]]] = {
         "rm": ("containers", "Remove containers"),
     },
     "Images": {
+        "build": ("build", "Build an image from a Dockerfile"),
         "pull": ("images", "Download images from a registry"),
         "images": ("images", "List images"),
         "tag": ("images", "Give an image further names"),
