@@ -207,7 +207,7 @@ def test_what_makes_no_sense_is_refused(text, message):
 
 
 def test_errors_name_the_line():
-    with pytest.raises(InvalidRequest, match="^Dockerfile:3: COPY takes local files"):
+    with pytest.raises(InvalidRequest, match=r"^Dockerfile:3: COPY takes local files"):
         plan("FROM alpine\n\nCOPY https://example.com/a /")
 
 
