@@ -43,7 +43,7 @@ def build(
 
 def build_request(context: str, given: dict[str, Any]) -> Any:
     """The request that the flags mean, relative to where the caller is."""
-    from rootless.cli.images import platform_of
+    from rootless.cli.registries import platform_of
     from rootless.cli.values import environment
     from rootless.engine.build_requests import BuildRequest
 

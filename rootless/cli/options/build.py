@@ -3,9 +3,36 @@
 from __future__ import annotations
 
 from rootless.cli.options.container import PULL as POLICIES
-from rootless.cli.options.images import PLATFORM, REGISTRY
+from rootless.cli.options.registries import PLATFORM, REGISTRY
 from rootless.cli.options.table import Argument, Command, Group, Option
 from rootless.cli.values import natural, pair, seconds, size
+
+_OTHERS = Group(
+    "Known from others",
+    (),
+    (
+        Option("force-compression", "", ignored="new layers always are"),
+        Option("compression-level", "N", ignored="the usual one"),
+        Option("disable-compression", "", ignored="layers are kept unpacked as well", short="D"),
+        Option("disable-content-trust", "", ignored="signatures are checked by policy.json"),
+        Option("compress", "", ignored="there is no service to send the context to"),
+        Option("no-hosts", "", ignored="/etc/hosts is never part of an image"),
+        Option("no-hostname", "", ignored="/etc/hostname is never part of an image"),
+        Option("unsetannotation", "K", refused="annotations of a base image are not kept", many=True),
+        Option("cgroup-parent", "PATH", refused="a build runs in the cgroup that it was started in"),
+        Option("cpp-flag", "FLAG", refused="Dockerfile.in is not run through cpp", many=True),
+        Option("cw", "OPTIONS", refused="confidential workloads are not made"),
+        Option("decryption-key", "KEY", refused="encrypted images cannot be read", many=True),
+        Option("hooks-dir", "DIR", refused="there are no hooks", many=True),
+        Option("runtime", "NAME", refused="there is one, built in"),
+        Option("runtime-flag", "FLAG", refused="there is one, built in", many=True),
+        Option("sign-by", "KEY", refused="rootless push signs"),
+        Option("source-policy-file", "FILE", refused="policy.json says what may be used"),
+        Option("stdin", "", refused="RUN has no standard input"),
+        Option("logfile", "FILE", refused="redirect standard error"),
+    ),
+)  # fmt: skip
+
 
 BUILD = Command(
     "build",
@@ -120,6 +147,7 @@ BUILD = Command(
             ),
         ),
         REGISTRY,
+        _OTHERS,
     ),
     (Argument("context", "CONTEXT", "Directory, -, web address or git address", required=False, complete="directory"),),
     details="The context is where COPY and ADD take files from; . if none is named.",
