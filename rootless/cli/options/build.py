@@ -11,6 +11,35 @@ _OTHERS = Group(
     "Known from others",
     (),
     (
+        *(
+            Option(name, "MODE", refused="a RUN has namespaces of its own, as run gives them")
+            for name in ("cgroupns", "ipc", "pid", "uts")
+        ),
+        *(
+            Option(f"userns-{name}", "MAP", refused="a build has the id map of the store")
+            for name in ("uid-map", "uid-map-user", "gid-map", "gid-map-group")
+        ),
+        *(
+            Option(f"sbom-{name}", "VALUE", refused="attestations are not made")
+            for name in (
+                *("image-output", "image-purl-output", "merge-strategy", "output", "purl-output"),
+                *("scanner-command", "scanner-image"),
+            )
+        ),
+        *(
+            Option(name, refused="the image has what the Dockerfile says, no more and no less")
+            for name in ("inherit-annotations", "inherit-labels", "omit-history", "stage-labels")
+        ),
+        Option("compat-volumes", ignored="changes below a VOLUME are kept, as BuildKit does"),
+        Option("created-annotation", ignored="--annotation sets one"),
+        Option("group-add", "GROUP", refused="RUN has the groups of its USER", many=True),
+        Option("identity-label", ignored="--label sets one"),
+        Option("iidfile-raw", "FILE", refused="--iidfile writes the id"),
+        Option("layer-label", "K=V", refused="layers have no labels", many=True),
+        Option("logsplit", refused="redirect standard error"),
+        Option("os-feature", "NAME", refused="means something on Windows only", many=True),
+        Option("os-version", "VERSION", refused="means something on Windows only"),
+        Option("save-stages", refused="--target builds a stage"),
         Option("force-compression", "", ignored="new layers always are"),
         Option("compression-level", "N", ignored="the usual one"),
         Option("disable-compression", "", ignored="layers are kept unpacked as well", short="D"),
