@@ -118,10 +118,11 @@ def backend_of(
     container: str,
     name: str,
     resolvers: tuple[str, ...] = (),
+    rate: str | None = None,
 ) -> Backend:
     """The backend for a container.  Raises NotFound for a network that does not exist."""
     if network.mode != USER:
-        return pick_backend(network.mode, engine.host)
+        return _limited(pick_backend(network.mode, engine.host), rate)
     from rootless.engine import network_keeper, networks
     from rootless.network.user import UserNetworks
 
@@ -131,7 +132,7 @@ def backend_of(
         outside = pick_backend("private", engine.host)
     elif network.ports:
         raise InvalidRequest("a container on internal networks cannot publish ports")
-    return UserNetworks(
+    backend = UserNetworks(
         lambda: network_keeper.connection(engine.paths, engine.id_map),
         wishes,
         container=container,
@@ -139,6 +140,16 @@ def backend_of(
         resolvers=resolvers,
         outside=outside,
     )
+    return _limited(backend, rate)
+
+
+def _limited(backend: Backend, rate: str | None) -> Backend:
+    """With ``--network-rate``."""
+    if rate is None:
+        return backend
+    from rootless.network.rate import Limited, parse_rate
+
+    return Limited(backend, parse_rate(rate))
 
 
 def stored(engine: Engine, record: Record) -> tuple[Backend, NetworkRequest]:
@@ -164,6 +175,7 @@ def stored(engine: Engine, record: Record) -> tuple[Backend, NetworkRequest]:
         container=record["id"],
         name=record["name"],
         resolvers=tuple(settings.get("dns", ())),
+        rate=settings.get("network_rate"),
     )
     return backend, network
 

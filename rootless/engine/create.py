@@ -182,6 +182,7 @@ class _Draft:
             container=self.id,
             name=self.name,
             resolvers=self.request.dns,
+            rate=self.request.network_rate,
         )
         connectivity.warn(backend, network, report)
         return backend, network

@@ -35,7 +35,7 @@ _HANDLED = {
     *("sig_proxy", "attach", "read_only", "volume", "mount", "tmpfs", "network", "hostname"),
     *("no_hosts", "dns", "dns_option", "dns_search", "add_host", "stop_signal", "stop_timeout"),
     *("shm_size", "domainname", "preserve_fds", "oom_score_adj", "publish", "publish_all"),
-    *("network_alias", "ip", "ip6", "mac_address", "hosts_file"),
+    *("network_alias", "ip", "ip6", "mac_address", "hosts_file", "network_rate"),
     *("expose", "cap_add", "cap_drop", "security_opt", "privileged", "sysctl", "ulimit"),
     *("device", "tz", "pid", "ipc", "uts", "cgroupns", "read_only_tmpfs", "init", "log_driver"),
     *("log_opt", "restart", "timeout", "detach_keys", "health_cmd", "health_interval"),

@@ -18,6 +18,7 @@ from rootless.network.pasta import Pasta
 from rootless.network.ports import PortMapping, parse_ports
 from rootless.network.private import Private
 from rootless.network.publish import assign, listen
+from rootless.network.rate import Limited, parse_rate
 from rootless.network.slirp4netns import Slirp4netns
 from tests.support.namespaces import Namespace, ask
 from tests.support.waiting import wait_until
@@ -275,3 +276,33 @@ def test_a_probe_finds_a_working_helper_and_says_why_another_does_not_work(
 
 def test_a_helper_that_is_not_installed_is_no_mystery(tmp_path):
     assert findings.find("pasta", None, str(tmp_path)) == ("pasta is not installed",) * 2
+
+
+def test_a_rate_limits_both_ways_and_published_ports_too(namespace, needs_slirp4netns):
+    ports = free(PortMapping("127.0.0.1", 0, 84), PortMapping("127.0.0.1", 0, 85))
+    backend = Limited(Slirp4netns(SLIRP), parse_rate("up=40mbit,down=80mbit"))
+    link = backend.start(namespace.pid, NetworkRequest(ports=ports))
+    try:
+        link.wait()
+        namespace.serve("sink", 84)
+        namespace.serve("source", 85)
+        script = """
+import socket, sys, time
+peer = socket.create_connection(("127.0.0.1", int(sys.argv[2])))
+begin = time.monotonic()
+if sys.argv[1] == "down":
+    peer.sendall(bytes(4 << 20))
+    peer.shutdown(socket.SHUT_WR)
+    peer.recv(100)
+else:
+    peer.sendall(b"4")
+    while peer.recv(1 << 20):
+        pass
+print((4 << 23) / (time.monotonic() - begin) / 1e6)
+"""
+        for way, mapping, limit in (("down", ports[0], 80), ("up", ports[1], 40)):
+            argv = [sys.executable, "-c", script, way, str(mapping.host_port)]
+            done = subprocess.run(argv, capture_output=True, text=True, timeout=60, check=True)
+            assert limit * 0.5 < float(done.stdout) < limit * 1.5, way
+    finally:
+        link.close()

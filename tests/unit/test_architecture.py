@@ -72,6 +72,7 @@ SLOW = {
 SLOW_EXCEPTIONS = {
     "cli/typer_reader.py": {"typer"},
     "network/bridge.py": {"pyroute2"},
+    "network/traffic.py": {"pyroute2"},
     "registry/client.py": {"http", "ssl", "urllib3"},
 }
 
