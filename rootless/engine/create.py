@@ -85,6 +85,7 @@ def create(engine: Engine, request: RunRequest, report: Report = events.ignore) 
     if request.name is not None:
         store.check_name("container", request.name)
     sweep_containers(engine)
+    engine.tell_loss(report)
     with engine.use_store():
         image = resolve_image(engine, request, report)
         with files.scratch(engine.paths.scratch, "container") as scratch:
