@@ -76,7 +76,10 @@ def test_the_image_is_an_oci_image_for_others(
     assert config["process"]["args"] == ["echo", "Hello, World!"]
 
 
-def test_podman_runs_what_we_built(fresh_rootless, folder, needs_podman, registry, podman):
+def test_podman_runs_what_we_built(
+    fresh_rootless, folder, needs_cgroup_delegation, registry, podman
+):
+    """crun refuses a hybrid of cgroup v1 and v2."""
     fresh_rootless("build", "-t", "hello-world-app", ".", cwd=folder)
     target = f"{registry.address}/hello-{os.getpid()}:latest"
     fresh_rootless("tag", "hello-world-app", target)

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from tests.support.capabilities import own_cgroup
 
-# Ours by intent: caches that make the next run faster, and pytest's own last results.
+# Caches that make the next run faster; and podman never removes its lock in /dev/shm.
 IGNORED_FILES = frozenset({".cache", ".local", ".config", ".bash_history"})
 
 
@@ -116,7 +116,11 @@ def _files(ignore: tuple[str, ...]) -> frozenset[str]:
         except OSError:
             continue
         found.update(path for path in names if not path.startswith(ignore or ("\0",)))
-    return frozenset(path for path in found if os.path.basename(path) not in IGNORED_FILES)
+    return frozenset(path for path in found if not _is_ignored(os.path.basename(path)))
+
+
+def _is_ignored(name: str) -> bool:
+    return name in IGNORED_FILES or name.startswith("libpod_rootless_lock_")
 
 
 def _is_ours(entry: os.DirEntry[str]) -> bool:
