@@ -15,6 +15,11 @@ if TYPE_CHECKING:
 TYPES = ("bind", "cache", "tmpfs", "secret", "ssh")
 _T = TypeVar("_T")
 SHARING = ("shared", "private", "locked")
+# What Podman's parser takes besides.
+_PODMAN = {
+    **dict.fromkeys(("z", "Z", "relabel"), "leave it out: nothing is relabelled for SELinux"),
+    **dict.fromkeys(("U", "tmpcopyup"), "leave it out: BuildKit has no such option"),
+}
 _ALIASES = {
     "src": "source",
     "dst": "target",
@@ -29,11 +34,11 @@ _KEYS = (
 
 
 class Misspelt(ValueError):
-    """A ValueError that knows the nearest right word."""
+    """A ValueError that knows the nearest right word, or another remedy."""
 
     def __init__(self, message: str, word: str, names: Iterable[str]):
         super().__init__(message)
-        self.hint = did_you_mean(word, names)
+        self.hint = _PODMAN.get(word) or did_you_mean(word, names)
 
 
 def unresolved_mount(text: str) -> Mount:
@@ -61,7 +66,8 @@ def parse_mount(text: str, expand: Callable[[str], str]) -> Mount:
         key, equals, value = field.partition("=")
         key = _ALIASES.get(key.lower(), key.lower())
         if not equals and key not in ("readonly", "readwrite", "required"):
-            raise ValueError(f"invalid field '{field}' must be a key=value pair")
+            message = f"invalid field '{field}' must be a key=value pair"
+            raise Misspelt(message, field, _KEYS)
         value = expand(value) if equals else "true"
         if key in ("readonly", "readwrite"):
             read_only = _checked(key, value, boolean) == (key == "readonly")

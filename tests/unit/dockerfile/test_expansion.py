@@ -127,6 +127,16 @@ def test_a_mount_reads_as(options, fields):
         ),
         ("tagret=/x", "unexpected key 'tagret' in 'tagret=/x'", "did you mean target?"),
         ("target", "invalid field 'target' must be a key=value pair", None),
+        (
+            "target=/x,z",
+            "invalid field 'z' must be a key=value pair",
+            "leave it out: nothing is relabelled for SELinux",
+        ),
+        (
+            "target=/x,reqired",
+            "invalid field 'reqired' must be a key=value pair",
+            "did you mean required?",
+        ),
         ("type=tmpfs,size=big", "invalid value for size: big", None),
         ("type=cache,size=1m", "unexpected key 'size' for mount type 'cache'", None),
         ("required,type=secret", "unexpected key 'required' for mount type 'bind'", None),
