@@ -22,15 +22,34 @@ class Overlay:
     def __init__(self, paths: Paths, id_map: IdMap):
         self.form = layer_form("overlay", id_map)
         self._paths = paths
+        self._id_map = id_map
 
     def rootfs(self, chain: tuple[ChainID, ...], bundle: str, *, volatile: bool = False) -> Rootfs:
         """Stack the layers of ``chain`` below ``bundle/upper``."""
         lower = lower_directories(self._paths, self.form.name, chain, bundle)
-        for name in ("upper", "work"):
-            _make_directory(f"{bundle}/{name}")
+        self._make_upper(f"{bundle}/upper", lower[0])
+        _make_directory(f"{bundle}/work")
         # userxattr: trusted.* is out of reach in a user namespace (Linux 5.11).
         options = ("userxattr", "volatile") if volatile else ("userxattr",)
         return Rootfs(self.name, lower, f"{bundle}/upper", f"{bundle}/work", options)
+
+    def _make_upper(self, upper: str, top: str) -> None:
+        """The upper directory is what is seen as the root: it looks as that of the top layer."""
+        if not _make_directory(upper):
+            return
+        status = os.stat(top)
+        if (status.st_uid, status.st_gid) != (os.geteuid(), os.getegid()):
+            from rootless.userns import enter
+
+            enter.call(lambda: os.chown(upper, *_owner(top)), self._id_map)
+            enter.call(lambda: os.chmod(upper, status.st_mode & 0o7777), self._id_map)
+            return
+        os.chmod(upper, status.st_mode & 0o7777)
+
+
+def _owner(path: str) -> tuple[int, int]:
+    status = os.stat(path)
+    return status.st_uid, status.st_gid
 
 
 def lower_directories(
@@ -44,10 +63,11 @@ def lower_directories(
     return tuple(f"{paths.layer(form, each)}/diff" for each in reversed(chain))
 
 
-def _make_directory(path: str) -> None:
+def _make_directory(path: str) -> bool:
+    """Whether it was not there before; its mode does not depend on the umask."""
     try:
         os.mkdir(path, 0o755)
     except FileExistsError:
-        pass
-    else:
-        os.chmod(path, 0o755)  # it becomes the root directory of the container, whatever the umask
+        return False
+    os.chmod(path, 0o755)
+    return True

@@ -216,15 +216,20 @@ def _layered(path: str) -> str:
     return f"oci:{path}:image"
 
 
-def _debian(path: str) -> str:
-    """An OCI layout of Debian; the root file system is made once and kept in the user's cache."""
+def debian_archive() -> str:
+    """The root file system of Debian as a tar, made once and kept in the user's cache."""
     archive = f"{CACHE}/debian-minbase.tar"
     os.makedirs(CACHE, exist_ok=True)
     with open(f"{archive}.lock", "w", encoding="ascii") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if not os.path.exists(archive):
             _make_debian(archive)
-    with open(archive, "rb") as file:
+    return archive
+
+
+def _debian(path: str) -> str:
+    """An OCI layout of Debian."""
+    with open(debian_archive(), "rb") as file:
         layer = file.read()
     layout = oci.Layout(path)
     config: oci.Document = {**SHELL_CONFIG, "Cmd": ["bash"]}
