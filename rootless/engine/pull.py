@@ -7,7 +7,7 @@ from contextlib import ExitStack
 from typing import TYPE_CHECKING, NamedTuple
 
 from rootless import files
-from rootless.engine import registries
+from rootless.engine import garbage, registries
 from rootless.engine.registries import Access, clients, first_answer
 from rootless.errors import Conflict, ImageRefused, NotFound, StoreFailed, Unsupported
 from rootless.events import Notice, Transfer, ignore
@@ -106,7 +106,11 @@ def _pull_one(
     def ask(reference: Reference, client: Client) -> PullResult:
         remote = _describe(client, reference, platform)
         _check_platform(remote, platform, report)
-        return _store(engine, remote, client, report)
+        try:
+            return _store(engine, remote, client, report)
+        except ImageRefused:
+            garbage.collect(engine)  # its other layers may have been good, and nothing needs them
+            raise
 
     places = clients(engine, candidates, request.access, report=report)
     return first_answer(places, ask, name=request.reference)
