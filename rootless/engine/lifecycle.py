@@ -17,6 +17,7 @@ from rootless.runtime import container as store
 from rootless.runtime import monitor
 from rootless.runtime.health import HealthOptions
 from rootless.runtime.log import DRIVERS, LogOptions
+from rootless.runtime.relay import own_size
 from rootless.runtime.restart import parse_policy
 from rootless.runtime.session import DETACH_KEYS, Session
 
@@ -70,6 +71,7 @@ def launch(engine: Engine, prepared: Prepared, first_client: socket | None = Non
             container=container,
             plan=prepared.plan,
             start_network=lambda pid: prepared.backend.start(pid, network),
+            size=own_size() if first_client is not None else b"",
             cgroup=make_cgroup(engine, container.record),
             finish=finish,
             first_client=first_client,

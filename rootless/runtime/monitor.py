@@ -20,6 +20,7 @@ from rootless.runtime import container as store
 from rootless.runtime.clients import HIGH_WATER, Clients
 from rootless.runtime.health import Health, HealthOptions
 from rootless.runtime.log import LogOptions, LogWriter
+from rootless.runtime.relay import set_size
 from rootless.runtime.restart import RestartPolicy
 
 if TYPE_CHECKING:
@@ -53,6 +54,7 @@ class Watch(NamedTuple):
     restart: RestartPolicy
     interactive: bool = False
     timeout_s: float = 0
+    size: bytes = b""  # of the caller's terminal, for the container's before its program looks
     pidfile: str | None = None
     health: HealthOptions | None = None
     plan_exec: Callable[[int, tuple[str, ...]], LaunchPlan] | None = None
@@ -189,6 +191,7 @@ class Monitor:
         try:
             if created.terminal >= 0:
                 self.terminal = created.terminal
+                set_size(self.terminal, self.watch.size)
                 self.streams = {created.terminal: 1}
             attachment = self.link.wait() if self.link is not None else None
             self._write_state(started, attachment)

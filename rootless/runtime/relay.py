@@ -49,15 +49,28 @@ def _pass_on(multiplexer: int) -> bool:
     return bool(content)
 
 
-def copy_size(multiplexer: int) -> None:
-    """Give a pseudo-terminal the size of ours, if we have one."""
+def own_size() -> bytes:
+    """The size of our terminal as struct winsize; empty without one (ioctl_tty(2))."""
     from fcntl import ioctl
-    from termios import TIOCGWINSZ, TIOCSWINSZ
+    from termios import TIOCGWINSZ
 
     for fd in (0, 1, 2):
         try:
-            size = ioctl(fd, TIOCGWINSZ, bytes(8))
+            return ioctl(fd, TIOCGWINSZ, bytes(8))
         except OSError:
             continue
+    return b""
+
+
+def set_size(multiplexer: int, size: bytes) -> None:
+    """Give a pseudo-terminal that size, if there is one."""
+    from fcntl import ioctl
+    from termios import TIOCSWINSZ
+
+    if size:
         ioctl(multiplexer, TIOCSWINSZ, size)
-        return
+
+
+def copy_size(multiplexer: int) -> None:
+    """Give a pseudo-terminal the size of ours, if we have one."""
+    set_size(multiplexer, own_size())
