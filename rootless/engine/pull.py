@@ -21,6 +21,7 @@ from rootless.image.platforms import (
     platform_of_machine,
     platform_text,
 )
+from rootless.registry import policy
 from rootless.registry.part import StalePart
 from rootless.registry.transfer import Fetch, Job
 
@@ -102,10 +103,15 @@ def _pull_one(
     engine: Engine, candidates: Sequence[Reference], request: PullRequest, report: Report
 ) -> PullResult:
     platform = parse_platform(request.platform) if request.platform else None
+    rules = policy.load(os.environ, request.signature_policy)
 
     def ask(reference: Reference, client: Client) -> PullResult:
         remote = _describe(client, reference, platform)
         _check_platform(remote, platform, report)
+        if rules is not None:
+            # A signature of the index covers the manifest, whose digest is in it.
+            digests = (remote.manifest.descriptor["digest"], remote.top.descriptor["digest"])
+            policy.check(rules, reference, digests, client)
         try:
             return _store(engine, remote, client, report)
         except ImageRefused:

@@ -48,8 +48,6 @@ class PushRequest(NamedTuple):
     compression_format: str | None = None
     force_compression: bool | None = None
     format: str | None = None
-    sign_by_sigstore_private_key: str | None = None
-    sign_passphrase: bytes | None = None
     access: Access = Access()
 
 
