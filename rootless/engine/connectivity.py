@@ -10,6 +10,7 @@ from rootless.errors import Conflict, InvalidRequest, Unsupported
 from rootless.network import names
 from rootless.network.backend import BACKENDS, NO_NETWORK, NetworkRequest, pick_backend, split_mode
 from rootless.network.ports import PortMapping, parse_exposed, parse_ports, publish_all
+from rootless.userns.idmap import within
 
 if TYPE_CHECKING:
     from rootless.engine import Engine
@@ -186,14 +187,28 @@ def warn(backend: Backend, network: NetworkRequest, report: Report) -> None:
         report(events.Notice(NO_NETWORK, "warning"))
 
 
-def joined(plan: LaunchPlan, backend: Backend, network: NetworkRequest) -> LaunchPlan:
-    """The launch in the namespaces that the backend wants joined."""
+def joined(
+    engine: Engine, plan: LaunchPlan, backend: Backend, network: NetworkRequest
+) -> LaunchPlan:
+    """The launch in the namespaces that the backend wants joined.
+
+    In the keeper's user namespace a container with the usual id map needs none of its own; any other
+    map is made in one inside it.
+    """
     places = backend.namespaces(network)
     if not places:
         return plan
     if plan.join or plan.id_map is None:
         raise Unsupported("user networks and joined namespaces exclude each other")
-    return plan._replace(join=places, id_map=None)
+    if plan.id_map == engine.id_map:
+        return plan._replace(join=places, id_map=None)
+    nested = within(plan.id_map, engine.id_map)
+    if nested is None:
+        raise Unsupported(
+            "a container on user networks needs an id map inside your usual one",
+            hint="leave out --userns, --uidmap and --gidmap",
+        )
+    return plan._replace(join=places, id_map=nested)
 
 
 def write_texts(

@@ -168,7 +168,7 @@ class _Draft:
         store.write_record(self.scratch, record)
         container = Container(engine.paths, record)
         plan = connectivity.joined(
-            plan_of(engine, record, spec, bundle=self.scratch), backend, network
+            engine, plan_of(engine, record, spec, bundle=self.scratch), backend, network
         )
         return Prepared(container, plan, backend, network)
 

@@ -77,7 +77,9 @@ def prepare(engine: Engine, container: store.Container) -> Prepared:
         shares_host=not backend.new_namespace,
         settings=container.record["settings"],
     )
-    return Prepared(container, connectivity.joined(plan, backend, request), backend, request)
+    return Prepared(
+        container, connectivity.joined(engine, plan, backend, request), backend, request
+    )
 
 
 def foreground(

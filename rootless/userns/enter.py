@@ -6,6 +6,7 @@ is done: unpacking, committing, deleting.
 
 from __future__ import annotations
 
+import fcntl
 import os
 from typing import TYPE_CHECKING, Any, Generic, NoReturn, TypeVar
 
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 _SIGKILL = 9
+_NS_GET_PARENT = 0xB702  # ioctl_ns(2)
 
 
 def write_maps(pid: int, id_map: IdMap) -> None:
@@ -29,6 +31,9 @@ def write_maps(pid: int, id_map: IdMap) -> None:
     """
     if id_map.writer == "helpers":
         _run_helpers(pid, id_map)
+        return
+    if id_map.writer == "parent":
+        _write_from_parent(pid, id_map)
         return
     if id_map.writer == "single":
         # setgroups must be denied before an unprivileged gid_map write (Linux 3.19).
@@ -41,6 +46,29 @@ def write_maps(pid: int, id_map: IdMap) -> None:
             f"the kernel refused the id map of a user namespace: {error.strerror}",
             hint="rootless doctor",
         ) from None
+
+
+def _write_from_parent(pid: int, id_map: IdMap) -> None:
+    """Enter the namespace in which the new one was made: only from there may its maps be written."""
+    child = os.fork()
+    if child:
+        number = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+        if number:
+            raise HostLacks(
+                f"cannot write the id map of a nested user namespace: {os.strerror(number)}"
+            )
+        return
+    number = 1
+    try:
+        fd = os.open(f"/proc/{pid}/ns/user", os.O_RDONLY | os.O_CLOEXEC)
+        namespace.join(fcntl.ioctl(fd, _NS_GET_PARENT), namespace.CLONE_NEWUSER)
+        namespace.write_id_file(pid, "uid_map", namespace.map_text(id_map.uids))
+        namespace.write_id_file(pid, "gid_map", namespace.map_text(id_map.gids))
+        number = 0
+    except OSError as error:
+        number = error.errno or 1
+    finally:
+        os._exit(number)
 
 
 def _run_helpers(pid: int, id_map: IdMap) -> None:

@@ -20,7 +20,8 @@ class IdMap(NamedTuple):
     """The uid and gid map of a user namespace, and how they are written.
 
     ``writer`` is ``helpers`` (newuidmap, newgidmap), ``direct`` (we hold CAP_SETUID and CAP_SETGID in
-    the parent namespace) or ``single`` (one id each, setgroups denied).
+    the parent namespace), ``parent`` (we own the parent namespace and have to enter it; the ids outside
+    are those of that one) or ``single`` (one id each, setgroups denied).
     """
 
     uids: tuple[IdRange, ...]
@@ -123,3 +124,28 @@ def _free_range(subids: str) -> tuple[int, int]:
     while any(first < start + size and start < first + count for first, count in held):
         start -= size
     return start, size
+
+
+def within(id_map: IdMap, parent: IdMap) -> IdMap | None:
+    """The same map for a namespace inside one that has the map ``parent``; None where ids are missing."""
+    uids, gids = _relative(id_map.uids, parent.uids), _relative(id_map.gids, parent.gids)
+    return None if uids is None or gids is None else IdMap(uids, gids, "parent")
+
+
+def _relative(
+    ranges: tuple[IdRange, ...], parents: tuple[IdRange, ...]
+) -> tuple[IdRange, ...] | None:
+    found = []
+    for each in ranges:
+        done = 0
+        while done < each.size:
+            outside = each.outside + done
+            parent = next((p for p in parents if p.outside <= outside < p.outside + p.size), None)
+            if parent is None:
+                return None
+            size = min(each.size - done, parent.outside + parent.size - outside)
+            found.append(
+                IdRange(each.inside + done, parent.inside + outside - parent.outside, size)
+            )
+            done += size
+    return tuple(found)

@@ -1,4 +1,5 @@
 from rootless.userns.idmap import (
+    IdMap,
     IdRange,
     for_super_user,
     parse_getsubids,
@@ -6,6 +7,7 @@ from rootless.userns.idmap import (
     subordinate_ranges,
     to_inside,
     to_outside,
+    within,
 )
 
 
@@ -39,3 +41,28 @@ def test_root_of_an_outer_container_takes_the_ids_that_exist_there():
 def test_ranges_of_a_directory_service_are_read():
     assert parse_getsubids("0: alice 100000 65536\n") == ((100000, 65536),)
     assert parse_getsubids("Error fetching ranges\n") == ()
+
+
+def test_a_map_inside_another_speaks_of_that_ones_ids():
+    usual = stack(1000, ((100000, 10), (200000, 5)))
+    parent = IdMap(usual, usual, "helpers")
+    # keep-id: the caller is 3 inside, and 0-2 and 4-15 are the subordinate ids.
+    kept = (
+        IdRange(0, 100000, 3),
+        IdRange(3, 1000, 1),
+        IdRange(4, 100003, 7),
+        IdRange(11, 200000, 5),
+    )
+    nested = within(IdMap(kept, kept, "helpers"), parent)
+    assert nested is not None
+    assert nested.writer == "parent"
+    assert nested.uids == (IdRange(0, 1, 3), IdRange(3, 0, 1), IdRange(4, 4, 7), IdRange(11, 11, 5))
+
+
+def test_a_range_may_span_two_of_the_outer_map_and_must_lie_in_it():
+    parent = IdMap((IdRange(0, 10, 2), IdRange(2, 12, 8)), (IdRange(0, 10, 10),), "direct")
+    nested = within(IdMap((IdRange(0, 11, 3),), (IdRange(0, 11, 3),), "helpers"), parent)
+    assert nested is not None
+    assert nested.uids == (IdRange(0, 1, 1), IdRange(1, 2, 2))
+    assert nested.gids == (IdRange(0, 1, 3),)
+    assert within(IdMap((IdRange(0, 9, 1),), (IdRange(0, 10, 1),), "helpers"), parent) is None
