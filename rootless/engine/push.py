@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
+from rootless import files
 from rootless.engine import registries
 from rootless.engine.images import find_entry
 from rootless.engine.recompress import Packed, check_format, repack
@@ -21,6 +22,7 @@ from rootless.image.documents import (
     to_json,
 )
 from rootless.image.reference import parse_reference
+from rootless.registry import signing
 from rootless.registry.upload import Upload, file_blob
 
 if TYPE_CHECKING:
@@ -48,6 +50,8 @@ class PushRequest(NamedTuple):
     compression_format: str | None = None
     force_compression: bool | None = None
     format: str | None = None
+    sign_by_sigstore_private_key: str | None = None
+    sign_passphrase: bytes | None = None
     access: Access = Access()
 
 
@@ -102,15 +106,25 @@ def _push_one(engine: Engine, request: PushRequest, report: Report) -> PushResul
     with engine.use_store():
         entry = find_entry(engine, request.source)
         target = _target(request, entry)
+        key = _signing_key(request)
         configured = registries.load(engine)
         [source] = configured.sources(target, mirrors=False)
         documents = _documents(engine, entry.descriptor, _packing(request, entry, report))
         client = registries.client_for(source, request.access, registries=configured, report=report)
         try:
             result = _send(engine, client, target, documents=documents, report=report)
+            if key is not None:
+                with files.scratch(engine.paths.scratch, "signature") as scratch:
+                    signing.sign(client, target, result.digest, key=key, scratch=scratch)
         finally:
             client.close()
     return result
+
+
+def _signing_key(request: PushRequest) -> object:
+    """The key to sign with, read before anything is sent; None for no signature."""
+    path = request.sign_by_sigstore_private_key
+    return signing.load_key(path, request.sign_passphrase) if path else None
 
 
 def _target(request: PushRequest, entry: Entry) -> Reference:

@@ -25,8 +25,8 @@ if TYPE_CHECKING:
     from rootless.image.digest import Digest
     from rootless.registry.client import Client
 
-_PAYLOAD = "application/vnd.dev.cosign.simplesigning.v1+json"
-_SIGNATURE = "dev.cosignproject.cosign/signature"
+PAYLOAD = "application/vnd.dev.cosign.simplesigning.v1+json"
+SIGNATURE = "dev.cosignproject.cosign/signature"
 _SIGNATURE_LIMIT = 64  # signatures of one image that are looked at
 
 
@@ -68,8 +68,8 @@ def _signatures(client: Client, digest: Digest) -> Iterator[tuple[bytes, bytes]]
         raise ImageRefused(f"the signatures of {digest} cannot be read: {error.message}") from None
     manifest = parse_manifest(fetched.content, name=f"signatures of {digest}")
     for layer in manifest["layers"][:_SIGNATURE_LIMIT]:
-        text = (layer.get("annotations") or {}).get(_SIGNATURE)
-        if layer["mediaType"] != _PAYLOAD or not text:
+        text = (layer.get("annotations") or {}).get(SIGNATURE)
+        if layer["mediaType"] != PAYLOAD or not text:
             continue
         payload = client.small_blob(layer)
         check_bytes(
