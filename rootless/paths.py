@@ -138,7 +138,8 @@ def _runtime_directory() -> str:
 def private_directory(path: str) -> str:
     """Make ``path`` with mode 0700, or check that it is the caller's own; return it.
 
-    Raises StoreFailed for a symbolic link, a directory of somebody else, or one that others may write.
+    One that others may look into is closed to them.  Raises StoreFailed for a symbolic link, a directory
+    of somebody else, or one that others may write: who knows what they have left there.
     """
     try:
         os.makedirs(path, mode=0o700, exist_ok=True)
@@ -152,4 +153,6 @@ def private_directory(path: str) -> str:
             f"{path} is not a private directory of yours",
             hint=f"remove it, or chmod 700 {path}, or set ROOTLESS_HOME",
         )
+    if status.st_mode & 0o077:
+        os.chmod(path, 0o700)
     return path

@@ -26,14 +26,23 @@ PANELS: dict[str, dict[str, tuple[str, str]]] = {
         "rm": ("containers", "Remove containers"),
     },
     "Images": {
-        "pull": ("images", "Download images from a registry"),
+        "build": ("build", "Build an image from a Dockerfile"),
+        "pull": ("registries", "Download images from a registry"),
+        "push": ("registries", "Upload images to a registry"),
         "images": ("images", "List images"),
+        "rmi": ("images", "Remove images"),
+        "image prune": ("images", "Remove images without a name, or all that no container uses"),
         "tag": ("images", "Give an image further names"),
         "untag": ("images", "Take names away from an image; all of them if none is given"),
         "history": ("images", "Show how an image was made"),
         "image inspect": ("images", "Describe images"),
         "image tree": ("images", "Show the layers of an image, and which images share them"),
         "image exists": ("images", "Exit with 0 if the image is stored, with 1 if not"),
+    },
+    "Registries": {
+        "login": ("registries", "Keep credentials for a registry"),
+        "logout": ("registries", "Forget credentials for a registry"),
+        "search": ("registries", "Search registries for images, or list tags"),
     },
     "Networks": {
         "network create": (

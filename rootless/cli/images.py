@@ -1,4 +1,4 @@
-"""Commands on images and registries."""
+"""Commands on stored images."""
 
 from __future__ import annotations
 
@@ -7,69 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 from rootless.cli import output
 from rootless.cli.phrases import human_size
-from rootless.cli.reporting import Reporting
 from rootless.engine import Engine
 
 if TYPE_CHECKING:
-    from rootless.engine.registries import Access
-
-
-def access(given: dict[str, Any]) -> Access:
-    """How registries are reached: takes its flags out of ``given``."""
-    import os
-
-    from rootless.engine.registries import Access
-
-    for name in ("authfile", "cert_dir"):
-        if name in given:
-            given[name] = os.path.abspath(given[name])
-    return Access(
-        creds=given.pop("creds", None),
-        authfile=given.pop("authfile", None),
-        tls_verify=given.pop("tls_verify", None),
-        cert_dir=given.pop("cert_dir", None),
-        retry=given.pop("retry", None),
-        retry_delay_s=given.pop("retry_delay", None),
-    )
-
-
-def platform_of(given: dict[str, Any]) -> str | None:
-    """``--platform``, or what its parts say: takes them out of ``given``."""
-    from rootless.cli.values import platform
-
-    parts = platform(*(given.pop(name, None) for name in ("os", "arch", "variant")))
-    chosen: str | None = given.pop("platform", None)
-    return chosen or parts
-
-
-def pull(
-    images: tuple[str, ...],
-    *,
-    quiet: bool = False,
-    all_tags: bool = False,
-    policy: str = "always",
-    **given: Any,
-) -> None:
-    """Download images from a registry."""
-    from rootless.engine.images import ensure
-    from rootless.engine.pull import PullRequest
-    from rootless.engine.pull import pull as pull_all
-
-    engine = Engine.open()
-    reach, platform = access(given), platform_of(given)
-    for name in images:
-        with Reporting(quiet=quiet) as report:
-            if all_tags:
-                request = PullRequest(name, platform=platform, all_tags=True, access=reach)
-                found = [each.image for each in pull_all(engine, request, report)]
-            else:
-                found = [
-                    ensure(
-                        engine, name, policy=policy, platform=platform, report=report, access=reach
-                    )
-                ]
-        for image in found:
-            output.write(image.image_id.partition(":")[2])
+    from rootless.engine.image_removal import Removed
 
 
 def images(
@@ -175,3 +116,45 @@ def image_exists(image: str) -> int:
     from rootless.engine.images import exists
 
     return 0 if exists(Engine.open(), image) else 1
+
+
+def rmi(
+    images: tuple[str, ...] = (), *, force: bool = False, all: bool = False, ignore: bool = False
+) -> int:
+    """Remove images."""
+    from rootless.cli.each import each, say_nothing
+    from rootless.engine.image_removal import RemoveImagesRequest, remove_images
+    from rootless.errors import InvalidRequest
+
+    engine = Engine.open()
+    request = RemoveImagesRequest(force=force, ignore=ignore)
+    if all:
+        _show_removed(remove_images(engine, request._replace(all=True)))
+        return 0
+    if not images:
+        raise InvalidRequest("no image is named", hint="name one, or use --all")
+    return each(
+        images,
+        lambda name: _show_removed(remove_images(engine, request._replace(images=(name,)))),
+        show=say_nothing,
+    )
+
+
+def _show_removed(removed: Removed) -> None:
+    for name in removed.untagged:
+        output.write(f"Untagged: {name}")
+    for image_id in removed.deleted:
+        output.write(f"Deleted: {image_id}")
+
+
+def image_prune(*, all: bool = False, filter: tuple[str, ...] = (), force: bool = False) -> int:
+    """Remove images without a name, or all that no container uses."""
+    from rootless.engine.image_removal import PruneImagesRequest, prune_images
+
+    which = "that no container uses" if all else "without a name"
+    if not force and not output.confirm(f"Remove all images {which}?"):
+        return 1
+    removed = prune_images(Engine.open(), PruneImagesRequest(all, filter, time.time()))
+    _show_removed(removed)
+    output.write(f"Total reclaimed space: {human_size(removed.size_bytes)}")
+    return 0

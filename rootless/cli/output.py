@@ -197,3 +197,27 @@ def confirm(question: str) -> bool:
     sys.stderr.write(f"{question} [y/N] ")
     sys.stderr.flush()
     return sys.stdin.readline().strip().lower() in ("y", "yes")
+
+
+def ask(what: str, usual: str | None = None) -> str:
+    """A word that a person types.  Raises InvalidRequest where nobody can answer."""
+    if not sys.stdin.isatty():
+        from rootless.errors import InvalidRequest
+
+        raise InvalidRequest(
+            f"nobody is there to give the {what.lower()}", hint="give it as a flag"
+        )
+    sys.stderr.write(f"{what} ({usual}): " if usual else f"{what}: ")
+    sys.stderr.flush()
+    return sys.stdin.readline().strip() or usual or ""
+
+
+def ask_secret(what: str, *, from_stdin: bool = False) -> str:
+    """A word that is not shown while it is typed, or all of standard input without its last line end."""
+    if from_stdin:
+        return sys.stdin.read().removesuffix("\n").removesuffix("\r")
+    if not sys.stdin.isatty():
+        return ask(what)
+    from getpass import getpass
+
+    return getpass(f"{what}: ", sys.stderr)

@@ -123,9 +123,9 @@ def run_request(given: Values) -> RunRequest:
         given["env"] = environment(given.get("env", ()), given.pop("env_file", ()))
     if "label_file" in given:
         given["label"] = _labels(given.pop("label_file")) + given.get("label", ())
-    for name in ("env_host", "http_proxy"):
+    for name, variables in (("env_host", _everything), ("http_proxy", proxies)):
         if name in given:
-            given[name] = _surroundings(name) if given[name] else ()
+            given[name] = variables() if given[name] else ()
     if not given.keys().isdisjoint(("os", "arch", "variant")):
         from rootless.cli.values import platform
 
@@ -144,7 +144,7 @@ def environment(variables: tuple[str, ...], paths: tuple[str, ...]) -> tuple[str
     """``-e`` and ``--env-file`` as pairs; ``-e`` is stronger."""
     from rootless.cli import values
 
-    lines = (line for path in paths for line in values.env_file(_read(path), name=path))
+    lines = (line for path in paths for line in values.env_file(read_text(path), name=path))
     return values.environment((*lines, *variables), os.environ)
 
 
@@ -152,11 +152,12 @@ def _labels(paths: tuple[str, ...]) -> tuple[str, ...]:
     from rootless.cli import values
 
     return tuple(
-        values.pair(line) for path in paths for line in values.env_file(_read(path), name=path)
+        values.pair(line) for path in paths for line in values.env_file(read_text(path), name=path)
     )
 
 
-def _read(path: str) -> str:
+def read_text(path: str) -> str:
+    """A file that the command line names.  Raises InvalidRequest."""
     from rootless.errors import InvalidRequest
 
     try:
@@ -168,9 +169,11 @@ def _read(path: str) -> str:
         raise InvalidRequest(f"{path} is not text in UTF-8") from None
 
 
-def _surroundings(what: str) -> tuple[str, ...]:
-    """The caller's variables: all of them, or the proxies."""
-    if what == "env_host":
-        return tuple(f"{name}={value}" for name, value in os.environ.items())
+def proxies() -> tuple[str, ...]:
+    """The caller's proxy variables."""
     names = (*_PROXIES, *map(str.upper, _PROXIES))
     return tuple(f"{name}={os.environ[name]}" for name in names if name in os.environ)
+
+
+def _everything() -> tuple[str, ...]:
+    return tuple(f"{name}={value}" for name, value in os.environ.items())

@@ -46,6 +46,9 @@ class Facts(NamedTuple):
     ignore: tuple[str, ...] = ()
 
 
+NOTHING_KNOWN = Facts()
+
+
 class Report(NamedTuple):
     """What the rules say; ``failure`` is the error that a build would stop with."""
 
@@ -53,7 +56,7 @@ class Report(NamedTuple):
     failure: InvalidRequest | None = None
 
 
-def lint(dockerfile: Dockerfile, facts: Facts = Facts()) -> Report:  # noqa: B008 (a constant tuple)
+def lint(dockerfile: Dockerfile, facts: Facts = NOTHING_KNOWN) -> Report:
     """Check every stage.  Raises InvalidRequest only for a check directive that makes no sense."""
     given = facts.build_args.get("BUILDKIT_DOCKERFILE_CHECK", dockerfile.directives.check)
     remarks = Remarks(parse_check(given))

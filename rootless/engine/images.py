@@ -97,10 +97,10 @@ def _unpack(
     report: Report,
 ) -> Image:
     """Unpack what is stored; where blobs are gone from the store, pull them again."""
-    from rootless.engine import pull
+    from rootless.engine.unpacking import unpack_stored
 
     try:
-        pull.unpack_stored(engine, image, report)
+        unpack_stored(engine, image, report)
     except NotFound:
         if not image.reference:
             raise

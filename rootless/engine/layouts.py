@@ -6,7 +6,7 @@ import os
 from typing import TYPE_CHECKING
 
 from rootless import files
-from rootless.engine.pull import unpack_stored
+from rootless.engine.unpacking import unpack_stored
 from rootless.errors import ImageRefused, NotFound
 from rootless.image.layout import Layout
 from rootless.image.platforms import parse_platform

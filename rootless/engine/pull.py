@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, NamedTuple
 from rootless import files
 from rootless.engine import garbage, registries
 from rootless.engine.registries import Access, clients, first_answer
-from rootless.errors import Conflict, ImageRefused, NotFound, StoreFailed, Unsupported
+from rootless.engine.unpacking import Unpacking, packed_layers
+from rootless.errors import Conflict, ImageRefused, NotFound
 from rootless.events import Notice, Transfer, ignore
 from rootless.image.digest import encoded
 from rootless.image.documents import is_index, layer_compression, parse_manifest
@@ -26,15 +27,14 @@ from rootless.registry.part import StalePart
 from rootless.registry.transfer import Fetch, Job
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
 
     from rootless.engine import Engine
     from rootless.events import Report
-    from rootless.image.digest import ChainID, Digest
+    from rootless.image.digest import Digest
     from rootless.image.documents import Descriptor, Image, Platform
     from rootless.image.reference import Reference
     from rootless.registry.client import Client, Fetched
-    from rootless.storage.unpacker import Unpacker
 
 _INDEX_DEPTH = 3
 
@@ -196,142 +196,59 @@ def _turn(engine: Engine, remote: Remote, report: Report) -> ExitStack:
 
 
 def _bring_layers(engine: Engine, image: Image, client: Client, report: Report) -> None:
-    missing = [
-        layer for layer in image.manifest["layers"] if not engine.layout.has_blob(layer["digest"])
-    ]
-    packed = [chain_id for chain_id in image.chain if not engine.layers.has(chain_id)]
-    for layer in image.manifest["layers"]:
-        if layer not in missing:
+    layers = image.manifest["layers"]
+    missing = {each["digest"] for each in layers if not engine.layout.has_blob(each["digest"])}
+    packed = packed_layers(engine, image)
+    for layer in layers:
+        if layer["digest"] not in missing:
             report(Transfer(encoded(layer["digest"])[:12], "exists"))
     if not missing and not packed:
         return
     with ExitStack() as stack:
         unpacker = stack.enter_context(engine.layers.unpacker()) if packed else None
-        work = _Work(engine, image, unpacker=unpacker, packed=frozenset(packed))
-        work.bring(client, missing, report)
+        work = Unpacking(engine, image, unpacker=unpacker, packed=packed)
+        for index, layer in enumerate(layers):
+            if layer["digest"] not in missing:
+                work.submit_file(index, engine.layout.blob_path(layer["digest"]))
+        fetch = Fetch(client, _jobs(engine, image, work, missing), engine.paths.downloads)
+        _fetch(engine, image, fetch, work=work, report=report)
 
 
-class _Work:
-    """The layers of one image on their way from the registry into blobs and trees."""
-
-    def __init__(
-        self,
-        engine: Engine,
-        image: Image,
-        *,
-        unpacker: Unpacker | None,
-        packed: frozenset[ChainID],
-    ):
-        self.engine = engine
-        self.image = image
-        self.unpacker = unpacker
-        self.packed = packed
-
-    def bring(self, client: Client, missing: list[Descriptor], report: Report) -> None:
-        for index, layer in enumerate(self.image.manifest["layers"]):
-            if layer not in missing:
-                self.unpack_file(index, self.engine.layout.blob_path(layer["digest"]))
-        fetch = Fetch(client, self._jobs(missing), self.engine.paths.downloads)
-        try:
-            fetch.run(report)
-            finished = {part.descriptor["digest"]: part.path for part in fetch.parts}
-            self._unpack_repeated(finished)
-            self._wait(report)
-        except ImageRefused:
-            # Nothing of an image that lies is kept, not even what another pull could go on with.
-            for part in fetch.parts:
-                part.remove()
-            raise
-        self._keep(finished)
-
-    def _jobs(self, missing: list[Descriptor]) -> tuple[Job, ...]:
-        jobs: dict[Digest, Job] = {}
-        for index, layer in enumerate(self.image.manifest["layers"]):
-            digest = layer["digest"]
-            if layer in missing and digest not in jobs:
-                jobs[digest] = Job(
-                    layer,
-                    is_stored=lambda digest=digest: self.engine.layout.has_blob(digest),  # type: ignore[misc]
-                    unpack=self._unpacking(index),
-                    unpack_stored=self._unpacking_stored(index),
-                )
-        return tuple(jobs.values())
-
-    def _unpacking(self, index: int) -> Callable[[int], None] | None:
-        if self.image.chain[index] not in self.packed:
-            return None
-        return lambda fd: self._submit(index, fd)
-
-    def _unpacking_stored(self, index: int) -> Callable[[], None]:
-        digest = self.image.manifest["layers"][index]["digest"]
-        return lambda: self.unpack_file(index, self.engine.layout.blob_path(digest))
-
-    def _unpack_repeated(self, finished: dict[Digest, str]) -> None:
-        """A blob may be several layers of an image; it was fetched for the first of them."""
+def _fetch(engine: Engine, image: Image, fetch: Fetch, *, work: Unpacking, report: Report) -> None:
+    """Run a transfer to its end; its blobs are stored when all layers were verified and unpacked."""
+    try:
+        fetch.run(report)
+        finished = {part.descriptor["digest"]: part.path for part in fetch.parts}
         seen: set[Digest] = set()
-        for index, layer in enumerate(self.image.manifest["layers"]):
-            digest = layer["digest"]
-            if digest in seen and digest in finished:
-                self.unpack_file(index, finished[digest])
-            seen.add(digest)
-
-    def unpack_file(self, index: int, path: str) -> None:
-        """Unpack a layer that is complete at ``path``, unless it is unpacked."""
-        if self.image.chain[index] not in self.packed:
-            return
-        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-        try:
-            self._submit(index, fd)
-        finally:
-            os.close(fd)
-
-    def _submit(self, index: int, fd: int) -> None:
-        assert self.unpacker is not None
-        self.unpacker.submit(
-            fd,
-            compression=layer_compression(
-                self.image.manifest["layers"][index], name=self.image.reference
-            ),
-            chain_id=self.image.chain[index],
-            parent=self.image.chain[index - 1] if index else None,
-            diff_id=self.image.config["rootfs"]["diff_ids"][index],
-        )
-
-    def _wait(self, report: Report) -> None:
-        if self.unpacker is None:
-            return
-        for unpacked in self.unpacker.wait():
-            for notice in unpacked.notices:
-                report(Notice(notice, "warning"))
-        left = [each for each in self.packed if not self.engine.layers.has(each)]
-        if left:
-            raise StoreFailed(f"{len(left)} layers of the image were not unpacked")
-
-    def _keep(self, finished: dict[Digest, str]) -> None:
-        for digest, path in finished.items():
-            if not self.engine.layout.has_blob(digest):
-                self.engine.layout.put_blob(path, digest)
+        for index, layer in enumerate(image.manifest["layers"]):
+            # A blob may be several layers of an image; it was fetched for the first of them.
+            if layer["digest"] in seen and layer["digest"] in finished:
+                work.submit_file(index, finished[layer["digest"]])
+            seen.add(layer["digest"])
+        work.wait(report)
+    except ImageRefused:
+        # Nothing of an image that lies is kept, not even what another pull could go on with.
+        for part in fetch.parts:
+            part.remove()
+        raise
+    for digest, path in finished.items():
+        if not engine.layout.has_blob(digest):
+            engine.layout.put_blob(path, digest)
 
 
-def unpack_stored(engine: Engine, image: Image, report: Report = ignore) -> None:
-    """Unpack the layers of a stored image that are not unpacked.
+def _jobs(engine: Engine, image: Image, work: Unpacking, missing: set[Digest]) -> tuple[Job, ...]:
+    jobs: dict[Digest, Job] = {}
+    for index, layer in enumerate(image.manifest["layers"]):
+        if layer["digest"] in missing and layer["digest"] not in jobs:
+            jobs[layer["digest"]] = _job(engine, layer, index, work)
+    return tuple(jobs.values())
 
-    Raises NotFound when a blob that is needed is not stored.
-    """
-    with engine.use_store():
-        packed = [chain_id for chain_id in image.chain if not engine.layers.has(chain_id)]
-        if not packed:
-            return
-        if len(image.chain) != len(image.manifest["layers"]):
-            raise Unsupported(f"{image.reference or image.image_id} is not an image of layers")
-        with engine.layers.unpacker() as unpacker:
-            work = _Work(engine, image, unpacker=unpacker, packed=frozenset(packed))
-            for index, layer in enumerate(image.manifest["layers"]):
-                if image.chain[index] in work.packed:
-                    if not engine.layout.has_blob(layer["digest"]):
-                        raise NotFound(
-                            f"layer {layer['digest']} of {image.reference or image.image_id} is not stored",
-                            hint=f"rootless pull {image.reference}",
-                        )
-                    work.unpack_file(index, engine.layout.blob_path(layer["digest"]))
-            work._wait(report)
+
+def _job(engine: Engine, layer: Descriptor, index: int, work: Unpacking) -> Job:
+    digest = layer["digest"]
+    return Job(
+        layer,
+        is_stored=lambda: engine.layout.has_blob(digest),
+        unpack=(lambda fd: work.submit(index, fd)) if work.wants(index) else None,
+        unpack_stored=lambda: work.submit_file(index, engine.layout.blob_path(digest)),
+    )

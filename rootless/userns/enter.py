@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+from errno import ENOSPC
 from typing import TYPE_CHECKING, Any, Generic, NoReturn, TypeVar
 
 from rootless.errors import HostLacks, RootlessError
@@ -206,7 +207,13 @@ def _raise_unshare_failure(pid: int, answer_read: int) -> NoReturn:
 
     with open(answer_read, "rb", closefd=False) as stream:
         answer = stream.read()
-    words = os.strerror(marshal.loads(answer)[1][0]) if answer else "the child died"
+    number = marshal.loads(answer)[1][0] if answer else 0
+    if number == ENOSPC:  # a count is used up, and no disk is full
+        raise HostLacks(
+            "cannot create a user namespace: this user has as many as are allowed",
+            hint="an administrator can raise the sysctl user.max_user_namespaces",
+        )
+    words = os.strerror(number) if number else "the child died"
     raise HostLacks(f"cannot create a user namespace: {words}", hint="rootless doctor")
 
 

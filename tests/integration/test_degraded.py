@@ -122,3 +122,15 @@ def test_without_a_delegated_cgroup_nothing_is_lost_but_limits(fresh_rootless, i
     assert fresh_rootless(*RUN, images.busybox, "echo", "fine").stdout == "fine\n"
     said = fresh_rootless.fails(*RUN, "--memory", "64m", images.busybox, "true")
     assert "memory" in said
+
+
+def test_where_user_namespaces_are_used_up_the_error_names_the_limit(fresh_rootless, images):
+    """The limit counts in the namespace where it is set, so a test can lower it for itself."""
+    fresh_rootless("pull", "-q", images.busybox)
+    lower = 'echo 0 > /proc/sys/user/max_user_namespaces && exec "$@"'
+    fresh_rootless.command = (
+        *("unshare", "--user", "--map-root-user", "sh", "-c", lower, "sh"),
+        *fresh_rootless.command,
+    )
+    said = fresh_rootless.fails(*RUN, images.busybox, "true")
+    assert "user namespace" in said and "max_user_namespaces" in said

@@ -71,6 +71,7 @@ def evil(rootless: Rootless, images: Images) -> Callable[..., str]:
         config: oci.Document | None = None,
         layers: tuple[bytes, ...] = (),
         base: tuple[bytes, ...] = (),
+        changes: oci.Document | None = None,
     ) -> str:
         layout = oci.Layout(f"{images.directory}/evil-{next(_numbers)}")
         more = (oci.tar_of(*entries),) if entries else ()
@@ -80,6 +81,7 @@ def evil(rootless: Rootless, images: Images) -> Callable[..., str]:
             *layers,
             config={**SHELL_CONFIG, **(config or {})},
             compression="none",
+            changes=changes,
             architecture=oci.host_architecture(),
         )
         layout.tag("image", descriptor)

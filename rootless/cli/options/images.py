@@ -1,52 +1,13 @@
-"""Flags of the commands on images and registries."""
+"""Flags of the commands on stored images."""
 
 from __future__ import annotations
 
-from rootless.cli.options.container import PULL as POLICIES
-from rootless.cli.options.table import Argument, Command, Group, Option, plain
-from rootless.cli.values import natural, seconds
+from rootless.cli.options.table import Argument, Command, Option, plain
 
 _IMAGE = Argument("image", "IMAGE", complete="image")
-_QUIET = Option("quiet", "", "No progress on standard error", short="q")
 _NO_TRUNC = Option("no-trunc", "", "Whole ids")
 _FORMAT = Option("format", "FORMAT", "table, json, or a Go template")
 
-REGISTRY = Group(
-    "Registry",
-    (
-        Option("creds", "USER[:PASS]", "Credentials"),
-        Option("authfile", "FILE", "Credentials from this file", complete="file"),
-        Option("tls-verify", "", "Check the registry's certificate", default="true"),
-        Option("cert-dir", "DIR", "Certificates for the registry", complete="directory"),
-        Option("retry", "N", "Further tries after a failure of the network", natural),
-        Option("retry-delay", "TIME", "Wait between tries", seconds),
-    ),
-)
-PLATFORM = (
-    Option("platform", "OS/ARCH", "Which variant of the image"),
-    Option("os", "OS", "As in --platform"),
-    Option("arch", "ARCH", "As in --platform"),
-    Option("variant", "VARIANT", "As in --platform"),
-)
-
-PULL = Command(
-    "pull",
-    (
-        Group(
-            "Options",
-            (
-                _QUIET,
-                Option("all-tags", "", "Every tag of the repository", short="a"),
-                *PLATFORM,
-                Option("policy", "POLICY", "always, missing, never or newer", choices=POLICIES, default="always"),
-                Option("disable-content-trust", ignored="signatures are checked by policy.json"),
-                Option("decryption-key", "KEY", refused="encrypted images cannot be read", many=True),
-            ),
-        ),
-        REGISTRY,
-    ),
-    (Argument("images", "IMAGE", many=True),),
-)  # fmt: skip
 
 IMAGES = Command(
     "images",
@@ -88,7 +49,10 @@ HISTORY = Command(
 
 IMAGE_INSPECT = Command(
     "image inspect",
-    plain(Option("format", "FORMAT", "json, or a Go template", short="f"), PLATFORM[0]),
+    plain(
+        Option("format", "FORMAT", "json, or a Go template", short="f"),
+        Option("platform", "OS/ARCH", "Which variant of the image"),
+    ),
     (Argument("images", "IMAGE", many=True, complete="image"),),
 )
 
@@ -101,3 +65,23 @@ IMAGE_TREE = Command(
 )
 
 IMAGE_EXISTS = Command("image exists", arguments=(_IMAGE,))
+
+RMI = Command(
+    "rmi",
+    plain(
+        Option("force", "", "Also images that containers were made from", short="f"),
+        Option("all", "", "All images", short="a"),
+        Option("ignore", "", "An image that is not there is no error", short="i"),
+        Option("no-prune", "", refused="layers that nothing needs are always removed"),
+    ),
+    (Argument("images", "IMAGE", required=False, many=True, complete="image"),),
+)
+
+IMAGE_PRUNE = Command(
+    "image prune",
+    plain(
+        Option("all", "", "Every image that no container was made from", short="a"),
+        Option("filter", "K=V", "Only those that match: until= label=", many=True),
+        Option("force", "", "Without asking", short="f"),
+    ),
+)

@@ -1,0 +1,137 @@
+"""``build``."""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+from rootless.cli import output
+from rootless.cli.reporting import Reporting
+from rootless.engine import Engine
+
+_REMOTE = ("http://", "https://", "git://", "ssh://", "git@", "git+")
+_PROXIES = ("http_proxy", "https_proxy", "ftp_proxy", "no_proxy", "all_proxy")
+
+
+def build(
+    context: str = ".",
+    *,
+    quiet: bool = False,
+    progress: str = "auto",
+    call: str = "build",
+    **given: Any,
+) -> None:
+    """Build an image from a Dockerfile."""
+    from rootless.engine.build import build as build_image
+
+    request = build_request(context, given)
+    if call == "check":
+        request = request._replace(check=True)
+    with Reporting(quiet=quiet, style=progress) as report:
+        result = build_image(Engine.open(), request, report)
+    if result.lines:
+        output.write("\n".join(result.lines))
+    if not result.image_id:
+        return
+    if quiet:
+        output.write(result.image_id)
+        return
+    for name in result.names:
+        output.remark(f"built {name}")
+    output.write(result.image_id.partition(":")[2])
+
+
+def build_request(context: str, given: dict[str, Any]) -> Any:
+    """The request that the flags mean, relative to where the caller is."""
+    from rootless.cli.registries import platform_of
+    from rootless.cli.values import environment
+    from rootless.engine.build_requests import BuildRequest
+
+    remote = context == "-" or context.startswith(_REMOTE)
+    if not remote:
+        context = os.path.abspath(context)
+    for name in ("authfile", "cert_dir", "ignorefile", "iidfile", "metadata_file"):
+        if name in given:
+            given[name] = os.path.abspath(given[name])
+    file = given.get("file")
+    if file and file != "-" and not remote:
+        given["file"] = _dockerfile(file, context)
+    if "pull" in given:
+        given["pull"] = {"true": "newer", "false": "missing"}.get(given["pull"], given["pull"])
+    # --platform may be given several times; its parts make one.
+    platforms = given.pop("platform", ())
+    parts = platform_of(given)
+    given["platform"] = platforms or ((parts,) if parts else ())
+    arguments = [*_files(given.pop("build_arg_file", ())), *given.pop("build_arg", ())]
+    given["build_arg"] = (
+        *(_proxies() if given.pop("http_proxy", True) else ()),
+        *_epoch(arguments, given),
+        *environment(arguments, os.environ),
+    )
+    given["secret"] = tuple(_absolute_source(each) for each in given.get("secret", ()))
+    given["output"] = tuple(_absolute_destination(each) for each in given.get("output", ()))
+    given["volume"] = tuple(_absolute_volume(each) for each in given.get("volume", ()))
+    return BuildRequest(context, **given)
+
+
+def _dockerfile(file: str, context: str) -> str:
+    """As docker: relative to the caller, or else to the context."""
+    here = os.path.abspath(file)
+    inside = os.path.join(context, file)
+    return inside if not os.path.exists(here) and os.path.exists(inside) else here
+
+
+def _files(paths: tuple[str, ...]) -> list[str]:
+    from rootless.cli.values import env_file
+    from rootless.errors import NotFound
+
+    found: list[str] = []
+    for path in paths:
+        try:
+            with open(path, encoding="utf-8") as file:
+                found += env_file(file.read(), name=path)
+        except OSError as error:
+            raise NotFound(f"cannot read {path}: {error.strerror}") from None
+    return found
+
+
+def _proxies() -> list[str]:
+    """The caller's proxies, as build arguments that no ARG needs to declare."""
+    names = (*_PROXIES, *(name.upper() for name in _PROXIES))
+    return [f"{name}={os.environ[name]}" for name in names if os.environ.get(name)]
+
+
+def _epoch(arguments: list[str], given: dict[str, Any]) -> list[str]:
+    """SOURCE_DATE_EPOCH of the caller, as docker's buildx passes it on."""
+    value = os.environ.get("SOURCE_DATE_EPOCH")
+    named = any(each.partition("=")[0] == "SOURCE_DATE_EPOCH" for each in arguments)
+    return (
+        [f"SOURCE_DATE_EPOCH={value}"] if value and not named and "timestamp" not in given else []
+    )
+
+
+def _absolute_source(text: str) -> str:
+    """``src=`` relative to the caller."""
+    words = text.split(",")
+    for index, word in enumerate(words):
+        key, _, value = word.partition("=")
+        if key in ("src", "source") and value:
+            words[index] = f"{key}={os.path.abspath(os.path.expanduser(value))}"
+    return ",".join(words)
+
+
+def _absolute_destination(text: str) -> str:
+    """``dest=`` relative to the caller."""
+    if "=" not in text:
+        return text if text == "-" else os.path.abspath(text)
+    words = text.split(",")
+    for index, word in enumerate(words):
+        key, _, value = word.partition("=")
+        if key == "dest" and value != "-":
+            words[index] = f"{key}={os.path.abspath(value)}"
+    return ",".join(words)
+
+
+def _absolute_volume(text: str) -> str:
+    source, colon, rest = text.partition(":")
+    return f"{os.path.abspath(source)}{colon}{rest}"

@@ -1,0 +1,44 @@
+"""Hosts that lack something, made by root: a private mount namespace in which the test user runs."""
+
+from __future__ import annotations
+
+import os
+import pwd
+import shlex
+
+USER = "rootless-test"
+
+
+class Place:
+    """What is different there: shell lines run by root in a mount namespace before the drop.
+
+    With ``user`` None the command stays root.  Nothing of the host's own mounts changes.
+    """
+
+    def __init__(self, *lines: str, user: str | None = USER):
+        self.lines = lines
+        self.user = user
+
+    def command(self, *argv: str) -> tuple[str, ...]:
+        script = "; ".join(["set -e", *self.lines, f'exec {shlex.join(self._drop())} "$@"'])
+        return ("unshare", "--mount", "--propagation", "private", "sh", "-c", script, "sh", *argv)
+
+    def _drop(self) -> list[str]:
+        if self.user is None:
+            return ["env"]
+        entry = pwd.getpwnam(self.user)
+        ids = [f"--reuid={entry.pw_uid}", f"--regid={entry.pw_gid}", "--init-groups"]
+        return ["setpriv", *ids, "--inh-caps=-all"]
+
+
+def home_for(user: str, directory: str) -> str:
+    """A directory that belongs to the user, below one that everybody may enter."""
+    entry = pwd.getpwnam(user)
+    os.makedirs(directory, mode=0o700, exist_ok=True)
+    os.chown(directory, entry.pw_uid, entry.pw_gid)
+    return directory
+
+
+def hidden(*paths: str) -> list[str]:
+    """Lines that put an empty file over each path that exists."""
+    return [f"if [ -e {path} ]; then mount --bind /dev/null {path}; fi" for path in paths]
