@@ -46,6 +46,7 @@ class StageRun:
         self.chain: tuple[ChainID, ...] = ()
         self.records: tuple[Record, ...] = ()
         self.position = 0
+        self._begun = False
         self.stdio = (0, 1, 2)
         self.verdicts: list[str] = []  # for --explain: a line a step
         self._workshop = workshop
@@ -61,15 +62,16 @@ class StageRun:
 
     @property
     def finished(self) -> bool:
-        return self.position == len(self.plan.steps)
+        return self._begun and self.position == len(self.plan.steps)
 
     def begin(self, chain: tuple[ChainID, ...], records: tuple[Record, ...]) -> None:
         """Stand on an image (no records) or on a finished stage."""
         self.chain, self.records = chain, records
+        self._begun = True
 
     def advance(self, report: Report, *, execute: bool) -> bool:
         """Go on until the stage is finished, or without ``execute`` until a step is not in the cache."""
-        while not self.finished:
+        while self.position < len(self.plan.steps):
             step = self.plan.steps[self.position]
             if not self._is_ready(step):
                 return False

@@ -180,8 +180,8 @@ class _Build:
                 return
             below = next(each for each in runs if str(each.plan.number) == base.name)
             run.begin(built[base.name], below.records)
-        elif base.kind == "image":
-            run.begin(images[base].chain, ())
+        else:
+            run.begin(images[base].chain if base.kind == "image" else (), ())
         if run.advance(self._report, execute=False):
             built[str(run.plan.number)] = run.chain
 

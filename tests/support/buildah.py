@@ -1,0 +1,55 @@
+"""buildah as the builder to compare with, with a store of its own."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+from typing import TYPE_CHECKING
+
+from tests.support import trees
+from tests.support.podman import configuration
+
+if TYPE_CHECKING:
+    from tests.support.trees import Built
+
+
+class Buildah:
+    """Runs buildah with everything below ``directory``."""
+
+    def __init__(self, directory: str, registries_conf: str):
+        self.directory = directory
+        os.makedirs(f"{directory}/runtime", mode=0o700, exist_ok=True)
+        self.environment = {
+            **{name: os.environ[name] for name in ("HOME", "PATH")},
+            "XDG_RUNTIME_DIR": f"{directory}/runtime",
+            # Neither a container runtime nor cgroups are what is compared.
+            "BUILDAH_ISOLATION": "chroot",
+            "CONTAINERS_REGISTRIES_CONF": registries_conf,
+            **configuration(directory),
+        }
+
+    def __call__(self, *argv: str, timeout_s: float = 300) -> str:
+        done = subprocess.run(
+            ["buildah", *argv],
+            capture_output=True,
+            text=True,
+            env=self.environment,
+            timeout=timeout_s,
+            check=False,
+        )
+        assert done.returncode == 0, f"buildah {' '.join(argv)}: {done.stdout}{done.stderr}"
+        return done.stdout.strip()
+
+    @property
+    def version(self) -> tuple[int, ...]:
+        """As numbers."""
+        return tuple(int(each) for each in self("--version").split()[2].split(".")[:2])
+
+    def build(self, context: str, file: str, *options: str) -> Built:
+        """Build in docker's format, which has room for all of the configuration."""
+        image = self("build", "-q", "--layers", "--format=docker", "-f", file, *options, context)
+        target = f"{self.directory}/out-{image.splitlines()[-1][:12]}"
+        self("push", "-q", image.splitlines()[-1], f"dir:{target}")
+        with open(f"{target}/manifest.json", encoding="utf-8") as manifest:
+            return trees.read(json.load(manifest), target)
