@@ -166,3 +166,38 @@ def attach(
     return lifecycle.attach(
         engine, names[0], no_stdin=no_stdin, detach_keys=detach_keys, sig_proxy=sig_proxy
     )
+
+
+def logs(
+    containers: tuple[str, ...] = (),
+    *,
+    follow: bool = False,
+    tail: str = "all",
+    since: str | None = None,
+    until: str | None = None,
+    timestamps: bool = False,
+    names: bool = False,
+    latest: bool = False,
+) -> None:
+    """Show what containers have written."""
+    import time
+
+    from rootless.cli import values
+    from rootless.engine import logs as engine_logs
+    from rootless.engine.container_requests import LogsRequest
+    from rootless.errors import InvalidRequest
+
+    engine, now = Engine.open(), time.time()
+    chosen = select(engine, containers, latest=latest)
+    if follow and len(chosen) > 1:
+        raise InvalidRequest("only one container can be followed")
+    request = LogsRequest(
+        follow=follow,
+        tail=None if tail in ("all", "-1") else values.natural(tail),
+        since=None if since is None else values.timestamp(since, now=now),
+        until=None if until is None else values.timestamp(until, now=now),
+    )
+    for name in chosen:
+        prefix = f"{name} " if names else ""
+        records = engine_logs.logs(engine, name, request)
+        output.log(records, timestamps=timestamps, prefix=prefix, flush=follow)

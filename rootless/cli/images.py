@@ -158,3 +158,38 @@ def image_prune(*, all: bool = False, filter: tuple[str, ...] = (), force: bool 
     _show_removed(removed)
     output.write(f"Total reclaimed space: {human_size(removed.size_bytes)}")
     return 0
+
+
+def save(
+    images: tuple[str, ...], *, output: str | None = None, format: str = "docker-archive"
+) -> None:
+    """Write images to an archive or directory."""
+    import os
+
+    from rootless.engine.save import SaveRequest
+    from rootless.engine.save import save as save_images
+    from rootless.errors import InvalidRequest
+
+    if output is None and os.isatty(1):
+        raise InvalidRequest("an archive is nothing for a terminal", hint="-o FILE, or a pipe")
+    path = os.path.abspath(output) if output else None
+    save_images(Engine.open(), SaveRequest(images, output=path, format=format))
+
+
+def load(*, input: str | None = None, quiet: bool = False) -> None:
+    """Read images from an archive or directory."""
+    import os
+
+    from rootless.cli.reporting import Reporting
+    from rootless.engine.load import LoadRequest
+    from rootless.engine.load import load as load_images
+    from rootless.errors import InvalidRequest
+
+    if input is None and os.isatty(0):
+        raise InvalidRequest("an archive does not come from a terminal", hint="-i FILE, or a pipe")
+    path = os.path.abspath(input) if input else None
+    with Reporting(quiet=quiet) as report:
+        loaded = load_images(Engine.open(), LoadRequest(path), report)
+    for each in loaded:
+        for name in each.names or (each.image_id,):
+            output.write(f"Loaded image: {name}")

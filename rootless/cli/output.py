@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
+    from rootless.runtime.log import LogRecord
+
 # As docker's tables: cells at least this wide, and so many blanks between them.
 _CELL_WIDTH = 10
 _GAP = 3
@@ -33,6 +35,28 @@ def write_bytes(content: bytes) -> None:
     """Bytes on standard output, after what was written before."""
     sys.stdout.flush()
     sys.stdout.buffer.write(content)
+
+
+def log(records: Iterable[LogRecord], *, timestamps: bool, prefix: str, flush: bool) -> None:
+    """What a container wrote, as it wrote it: its own bytes on its own streams."""
+    sys.stdout.flush()
+    streams = {1: sys.stdout.buffer, 2: sys.stderr.buffer}
+    fresh = {1: True, 2: True}
+    plain = not (timestamps or prefix)
+    last = 1
+    for record in records:
+        number = record.stream
+        stream = streams[number]
+        if number != last:  # in the order of the log also where both are one file
+            streams[last].flush()
+            last = number
+        if not plain and fresh[number]:
+            stream.write(f"{record.time} {prefix}".encode() if timestamps else prefix.encode())
+        stream.write(record.text + b"\n" if record.whole else record.text)
+        fresh[number] = record.whole
+        if flush:
+            stream.flush()
+    streams[last].flush()
 
 
 def complain(message: str, hint: str | None = None) -> None:

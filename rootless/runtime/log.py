@@ -138,22 +138,56 @@ def _parse_json(line: bytes) -> LogRecord | None:
         return None
 
 
-def read(path: str) -> Iterator[LogRecord]:
-    """Every record of a log, oldest first, the rotated files included."""
+class Place(NamedTuple):
+    """Where a log ended at some time: the file by its inode, and how far it went."""
+
+    inode: int
+    offset: int
+
+
+def place_of_end(path: str) -> Place:
+    """Where the log ends now; what is written later is beyond it."""
+    try:
+        status = os.stat(path)
+    except FileNotFoundError:
+        return Place(0, 0)
+    return Place(status.st_ino, status.st_size)
+
+
+def _parts(path: str, end: Place | None) -> list[tuple[str, int]]:
+    """The files up to ``end``, oldest first, and how many bytes of each."""
+    parts: list[tuple[str, int]] = []
     for name in files_of(path):
+        try:
+            status = os.stat(name)
+        except FileNotFoundError:  # rotated away
+            continue
+        if end is not None and status.st_ino == end.inode:
+            return [*parts, (name, end.offset)]
+        parts.append((name, status.st_size))
+    return parts
+
+
+def read(path: str, end: Place | None = None) -> Iterator[LogRecord]:
+    """Every record of a log up to ``end``, oldest first, the rotated files included."""
+    for name, size in _parts(path, end):
         with open(name, "rb") as file:
+            left = size
             for line in file:
-                record = parse(line)
+                left -= len(line)
+                record = parse(line) if left >= 0 else None
                 if record is not None:
                     yield record
+                if left <= 0:
+                    break
 
 
-def tail(path: str, count: int) -> list[LogRecord]:
-    """The records that make up the last ``count`` lines, reading from the end."""
+def tail(path: str, count: int, end: Place | None = None) -> list[LogRecord]:
+    """The records that make up the last ``count`` lines before ``end``, reading from there backwards."""
     found: list[LogRecord] = []
     lines = 0
-    for name in reversed(files_of(path)):
-        for line in _backwards(name):
+    for name, size in reversed(_parts(path, end)):
+        for line in _backwards(name, size):
             record = parse(line)
             if record is None:
                 continue
@@ -165,10 +199,9 @@ def tail(path: str, count: int) -> list[LogRecord]:
     return found[::-1]
 
 
-def _backwards(path: str, chunk: int = 1 << 16) -> Iterator[bytes]:
-    """The lines of a file from the last to the first."""
+def _backwards(path: str, position: int, chunk: int = 1 << 16) -> Iterator[bytes]:
+    """The lines of a file before a position, from the last to the first."""
     with open(path, "rb") as file:
-        position = file.seek(0, os.SEEK_END)
         rest = b""
         while position > 0:
             size = min(chunk, position)
@@ -181,14 +214,14 @@ def _backwards(path: str, chunk: int = 1 << 16) -> Iterator[bytes]:
             yield rest
 
 
-def follow(path: str, ended: int) -> Iterator[LogRecord]:
-    """Records as they are written, from the current end on, until descriptor ``ended`` is readable.
+def follow(path: str, ended: int, start: Place) -> Iterator[LogRecord]:
+    """Records as they are written, from ``start`` on, until descriptor ``ended`` is readable.
 
     Survives rotation: when the file at ``path`` is another one, the old is read to its end first.
     """
     import select
 
-    file = _open_at_end(path)
+    file = _open_at(path, start)
     poll = select.poll()
     poll.register(ended, select.POLLIN)
     rest = b""
@@ -208,13 +241,17 @@ def follow(path: str, ended: int) -> Iterator[LogRecord]:
         over = bool(poll.poll(50))
 
 
-def _open_at_end(path: str):  # type: ignore[no-untyped-def]  # an unbuffered binary file or None
-    try:
-        file = open(path, "rb", buffering=0)  # noqa: SIM115 - follow() reads it for as long as it runs
-    except FileNotFoundError:
-        return None
-    file.seek(0, os.SEEK_END)
-    return file
+def _open_at(path: str, start: Place):  # type: ignore[no-untyped-def]  # an unbuffered file or None
+    for name in reversed(files_of(path)):  # it may have been rotated since
+        try:
+            file = open(name, "rb", buffering=0)  # noqa: SIM115 - follow() reads it while it runs
+        except FileNotFoundError:
+            continue
+        if os.fstat(file.fileno()).st_ino == start.inode:
+            file.seek(start.offset)
+            return file
+        file.close()
+    return None
 
 
 def _rotated(path: str, file):  # type: ignore[no-untyped-def]  # as above

@@ -96,3 +96,19 @@ ATTACH = Command(
     ),
     (Argument("container", "CONTAINER", required=False, complete="container"),),
 )
+
+LOGS = Command(
+    "logs",
+    plain(
+        Option("follow", "", "Also what it will write, until it ends", short="f"),
+        Option("tail", "N", "Only the last N lines, or all", short="n", default="all"),
+        Option("since", "TIME", "From then on: 2026-01-31T12:00:00, seconds since 1970, or 10m"),
+        Option("until", "TIME", "Up to then"),
+        Option("timestamps", "", "When each line was written", short="t"),
+        Option("names", "", "Which container each line is from", short=""),
+        _LATEST,
+        Option("details", "", ignored="there are none"),
+        Option("color", "", ignored="there are none"),
+    ),
+    (_CONTAINERS,),
+)

@@ -85,3 +85,23 @@ IMAGE_PRUNE = Command(
         Option("force", "", "Without asking", short="f"),
     ),
 )
+
+SAVE = Command(
+    "save",
+    plain(
+        Option("output", "FILE", "To a file or directory instead of standard output", short="o", complete="file"),
+        Option("format", "FORMAT", "Of the archive", choices=("docker-archive", "oci-archive", "oci-dir"), default="docker-archive"),
+        Option("quiet", "", ignored="there is nothing to say", short="q"),
+        Option("multi-image-archive", "", ignored="an archive always may hold several", short="m"),
+        Option("compress", "", ignored="layers keep their compression"),
+    ),
+    (Argument("images", "IMAGE", many=True, complete="image"),),
+)  # fmt: skip
+
+LOAD = Command(
+    "load",
+    plain(
+        Option("input", "FILE", "From a file or directory instead of standard input", short="i", complete="file"),
+        Option("quiet", "", "No progress on standard error", short="q"),
+    ),
+)  # fmt: skip
