@@ -79,12 +79,16 @@ def push(
     force_compression: bool | None = None,
     format: str | None = None,
     digestfile: str | None = None,
+    sign_by_sigstore_private_key: str | None = None,
+    sign_passphrase_file: str | None = None,
     **given: Any,
 ) -> None:
     """Upload images to a registry."""
+    from rootless.cli.run import read_text
     from rootless.engine.push import PushRequest
     from rootless.engine.push import push as push_all
 
+    passphrase = read_text(sign_passphrase_file).rstrip("\n") if sign_passphrase_file else None
     request = PushRequest(
         image,
         destination,
@@ -92,6 +96,8 @@ def push(
         compression_format=compression_format,
         force_compression=force_compression,
         format=format,
+        sign_by_sigstore_private_key=sign_by_sigstore_private_key,
+        sign_passphrase=None if passphrase is None else passphrase.encode(),
         access=access(given),
     )
     with Reporting(quiet=quiet) as report:

@@ -64,13 +64,15 @@ PUSH = Command(
                     "FILE",
                     refused="signatures are checked, not made",
                 ),
-                Option("sign-passphrase-file", "FILE", refused="signatures are checked, not made"),
+                Option(
+                    "sign-passphrase-file", "FILE", "The passphrase of that key", complete="file"
+                ),
                 Option("compression-level", "N", ignored="the usual one"),
                 Option(
                     "disable-content-trust", "", ignored="signatures are checked by policy.json"
                 ),
                 Option("remove-signatures", "", ignored="signatures are not copied", short=""),
-                Option("sign-by", "KEY", refused="signatures are checked, not made"),
+                Option("sign-by", "KEY", refused="GPG signatures are not made; sigstore ones are"),
                 Option("encryption-key", "KEY", refused="images are not encrypted", many=True),
             ),
         ),
