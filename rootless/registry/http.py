@@ -80,7 +80,7 @@ class Http:
         self.retry = retry or Retry()
         self.tls = tls or Tls()
         self._host, _ = split_host(source.host)
-        self._pools: dict[tuple[bool, str], PoolManager] = {}
+        self._pools: dict[tuple[bool, str, str], PoolManager] = {}
         self._base = ""
 
     @property
@@ -219,18 +219,17 @@ class Http:
     def _pool(self, url: str, *, own: bool) -> PoolManager:
         import urllib3
 
-        proxy = _proxy_for(url)
-        pool = self._pools.get((own, proxy))
+        # A pool made for plain HTTP knows none of our certificates.
+        scheme, proxy = urlsplit(url).scheme, _proxy_for(url)
+        pool = self._pools.get((own, scheme, proxy))
         if pool is None:
             options: dict[str, Any] = {"num_pools": 8, "maxsize": _CONNECTIONS, "block": False}
-            if urlsplit(url).scheme == "https":
+            if scheme == "https":
                 options["ssl_context"] = self._context(own=own)
-            elif own:
-                options["cert_reqs"] = "CERT_REQUIRED"
             pool = (
                 urllib3.ProxyManager(proxy, **options) if proxy else urllib3.PoolManager(**options)
             )
-            self._pools[own, proxy] = pool
+            self._pools[own, scheme, proxy] = pool
         return pool
 
     def _context(self, *, own: bool) -> ssl.SSLContext:
