@@ -21,13 +21,13 @@ from rootless.build.workshop import Settings, Workshop
 from rootless.dockerfile.arguments import unused_arguments
 from rootless.dockerfile.parser import parse
 from rootless.engine import build_check
+from rootless.engine.build_export import access_of
 from rootless.engine.build_launch import BuildLauncher
 from rootless.engine.build_requests import BuildResult
 from rootless.engine.build_results import Built, deliver
 from rootless.engine.build_sources import open_directory, open_source
 from rootless.engine.images import ensure
 from rootless.engine.layouts import import_image
-from rootless.engine.registries import Access
 from rootless.errors import InvalidRequest, RootlessError
 from rootless.image.digest import digest_of, encoded
 from rootless.image.platforms import parse_platform, platform_of_machine, platform_text
@@ -209,14 +209,7 @@ class _Build:
                 policy=request.pull,
                 platform=platform,
                 report=self._report,
-                access=Access(
-                    creds=request.creds,
-                    authfile=request.authfile,
-                    tls_verify=request.tls_verify,
-                    cert_dir=request.cert_dir,
-                    retry=request.retry,
-                    retry_delay_s=request.retry_delay,
-                ),
+                access=access_of(request),
             )
         except RootlessError as error:
             line = next((each.line for each in outlines if each.base == tree), 0)

@@ -10,7 +10,8 @@ from rootless.build.copy import place_entry
 from rootless.build.placement import Placement
 from rootless.build.selection import Item, View, walk
 from rootless.build.trees import read_only
-from rootless.errors import InvalidRequest, Unsupported
+from rootless.engine.registries import Access
+from rootless.errors import InvalidRequest
 from rootless.runtime.mounted import mount_rootfs
 from rootless.storage.attributes import Owners
 from rootless.userns import enter
@@ -40,16 +41,41 @@ def export(
     if output.type in ("local", "tar"):
         _export_files(engine, output, builds, scratch)
     elif output.type in ("oci", "docker"):
-        raise Unsupported(f"-o type={output.type} is not supported yet")
+        _export_image(engine, output, [str(name) for name in names] or [descriptor["digest"]])
 
 
 def push(
     engine: Engine, request: BuildRequest, names: tuple[Reference, ...], report: Report
 ) -> None:
     """Push what was built under each of its names."""
+    from rootless.engine.push import PushRequest
+    from rootless.engine.push import push as push_image
+
     if not names:
         raise InvalidRequest("--push needs a name", hint="-t NAME")
-    raise Unsupported("build --push is not supported yet")
+    for name in names:
+        push_image(engine, PushRequest(str(name), access=access_of(request)), report)
+
+
+def access_of(request: BuildRequest) -> Access:
+    """How registries are reached."""
+    return Access(
+        creds=request.creds,
+        authfile=request.authfile,
+        tls_verify=request.tls_verify,
+        cert_dir=request.cert_dir,
+        retry=request.retry,
+        retry_delay_s=request.retry_delay,
+    )
+
+
+def _export_image(engine: Engine, output: Output, names: list[str]) -> None:
+    """As an archive, or with tar=false as a layout directory."""
+    from rootless.engine.save import SaveRequest, save
+
+    archive = "oci-archive" if output.type == "oci" else "docker-archive"
+    place = None if output.destination == "-" else output.destination
+    save(engine, SaveRequest(tuple(names), place, format=archive if output.tar else "oci-dir"))
 
 
 def _export_files(engine: Engine, output: Output, builds: list[Built], scratch: str) -> None:

@@ -52,6 +52,10 @@ class BuildLauncher:
         modes = {step.network for step in steps}
         for mode in modes:
             self._backend(mode)
+        if self._engine.id_map.is_single and any(
+            step.user not in ("", "0", "root") for step in steps
+        ):
+            self._report(Notice("only one id is available: every RUN is root inside", "warning"))
         if "default" in modes and self._backend("default")[0].name == "none":
             self._report(Notice(NO_NETWORK, "warning"))
 
@@ -111,6 +115,9 @@ class BuildLauncher:
     ) -> ContainerOptions:
         request = self._request
         user = user_of(step.user, place.rootfs, self._engine.id_map)
+        if user.uid and self._engine.id_map.is_single:
+            # There is no other id to be: the caller's files would be its files anyway.
+            user = user._replace(uid=0, gid=0, groups=())
         variables = dict(
             each.partition("=")[::2] for each in (*step.hidden_env, *step.env, *place.env)
         )

@@ -137,9 +137,11 @@ def _file_and_mount(path: str) -> tuple[int, int, bytes]:
     """Which file that is, and by which mount: the host's /usr may be a volume of the container."""
     fd = os.open(path, os.O_PATH | os.O_CLOEXEC)
     try:
-        status = os.fstat(fd)
         with open(f"/proc/self/fdinfo/{fd}", "rb", buffering=0) as file:
             mount = next(line for line in file.read().splitlines() if line.startswith(b"mnt_id"))
+        status = os.fstat(fd)
+    except PermissionError:
+        return 0, 0, mount  # a FUSE mount of the container's own shows its files to nobody else
     finally:
         os.close(fd)
     return status.st_dev, status.st_ino, mount
