@@ -22,15 +22,15 @@ _KINDS = (
 )
 
 
-def write_tree(view: View, target: int) -> None:
-    """Write everything below the root of ``view`` to a descriptor."""
+def write_tree(view: View, target: int, *, with_root: bool = False) -> None:
+    """Write everything below the root of ``view`` to a descriptor, the root itself as "./" if asked."""
     seen: dict[tuple[int, int], str] = {}
     with (
         open(target, "wb", closefd=False) as raw,
         tarfile.open(fileobj=raw, mode="w|", format=tarfile.PAX_FORMAT) as archive,
     ):
         for entry in walk(view, Item("", "", is_directory=True)):
-            if entry.path:
+            if entry.path or with_root:
                 _add(archive, view, entry, seen)
 
 
@@ -69,7 +69,7 @@ def _header(entry: Entry, made: Description) -> tarfile.TarInfo | None:
     kind = next((kind for test, kind in _KINDS if test(made.mode)), None)
     if kind is None:
         return None
-    header = tarfile.TarInfo(entry.path)
+    header = tarfile.TarInfo(entry.path or ".")
     header.type = kind
     header.mode = S_IMODE(made.mode)
     header.uid, header.gid = made.owner

@@ -44,7 +44,7 @@ class Cache:
     def __init__(
         self,
         directory: str,
-        others: Iterable[Mapping[str, Record]] = (),
+        others: Iterable[Mapping[Digest, Record]] = (),
         *,
         oldest_s: float | None = None,
     ):

@@ -38,6 +38,11 @@ class CacheMount(NamedTuple):
         os.close(self.lock)
 
 
+def full_id(namespace: str, cache_id: str) -> str:
+    """An id in the namespace that BUILDKIT_CACHE_MOUNT_NS gives."""
+    return f"{namespace}/{cache_id}" if namespace else cache_id
+
+
 def directory_of(paths: Paths, cache_id: str) -> str:
     """Where the cache of that id lies."""
     return f"{paths.mounts}/{encoded(digest_of(cache_id.encode()))}"

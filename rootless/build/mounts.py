@@ -188,9 +188,7 @@ class _Preparation:
 
     def _cache(self, mount: RunMount) -> Mount:
         settings = self._workshop.settings
-        cache_id = (
-            f"{settings.cache_namespace}/{mount.id}" if settings.cache_namespace else mount.id
-        )
+        cache_id = cache_mounts.full_id(settings.cache_namespace, mount.id)
         cache = cache_mounts.acquire(self._workshop.paths, cache_id, mount.sharing)
         self._stack.callback(cache.release)
         if not os.path.exists(cache.data):

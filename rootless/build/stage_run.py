@@ -48,6 +48,7 @@ class StageRun:
         self.position = 0
         self._begun = False
         self.stdio = (0, 1, 2)
+        self.used: dict[Digest, Record] = {}  # by key, for an export of the cache
         self.verdicts: list[str] = []  # for --explain: a line a step
         self._workshop = workshop
         self._built = built
@@ -101,6 +102,7 @@ class StageRun:
             lookup.prepare()
             record = self._do(step, number, report)
             lookup.keep(record)
+        self.used |= dict.fromkeys(lookup.keys, record)
         self.verdicts.append("hit" if cached else "built")
         self._go_on(record)
         report(StepDone(number, cached, time.monotonic() - started))
@@ -180,7 +182,7 @@ class _Lookup:
         self._workshop = stage.workshop
         self._contents: dict[str, str] = {}
         self._parts: dict[str, str] = {}
-        self._keys: list[Digest] = []
+        self.keys: list[Digest] = []
 
     def find(self) -> Record | None:
         """By the identity of what the step reads: layers by chain ID, contexts by content."""
@@ -199,7 +201,7 @@ class _Lookup:
 
     def prepare(self) -> None:
         """Make sure that there is a key to record under; without the cache nothing was looked up."""
-        if not self._keys:
+        if not self.keys:
             self._identify(by_content=False)
 
     def why(self) -> str:
@@ -208,7 +210,7 @@ class _Lookup:
 
     def keep(self, record: Record) -> None:
         """Remember what the step made, under every key that was asked for."""
-        for key in self._keys:
+        for key in self.keys:
             self._workshop.cache.record(key, record)
         self._workshop.cache.remember_parts(slot_key(self._step), self._parts, self._contents)
 
@@ -224,11 +226,11 @@ class _Lookup:
             parts["by"] = "content"
         else:
             self._parts = parts
-        self._keys.append(step_key(parts))
+        self.keys.append(step_key(parts))
 
     def _known(self) -> Record | None:
         """What is recorded under the latest key, if the layer really is there."""
-        key = self._keys[-1]
+        key = self.keys[-1]
         record = self._workshop.cache.find(key)
         if record is None or not perform.is_usable(self._workshop, record, self._stage.parent):
             return None

@@ -96,8 +96,8 @@ def _place(
     )
     match entry.kind:
         case tar_reader.DIRECTORY:
-            if path:
-                placement.directory(_followed(placement, path), made, keep=False)
+            # "./" is the target itself, which docker gives the archive's owner and mode too.
+            placement.directory(_followed(placement, path), made, keep=False)
         case tar_reader.SYMLINK:
             placement.link(path, os.fsdecode(entry.link), made)
         case tar_reader.HARD_LINK:

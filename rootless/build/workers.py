@@ -183,10 +183,11 @@ def _finish(
     workers: dict[int, _Worker],
     built: dict[str, tuple[ChainID, ...]],
 ) -> None:
-    chain, records = fields
+    chain, records, used = fields
     run = worker.run
     run.begin(tuple(chain), tuple(Record(*each) for each in records))
     run.position = len(run.plan.steps)
+    run.used = {key: Record(*each) for key, each in used}
     built[str(run.plan.number)] = run.chain
     del workers[worker.streams.control]
     worker.close()
@@ -235,7 +236,8 @@ def _work(run: StageRun, control: int, output: int, error: int, *, interactive: 
     try:
         run.advance(report, execute=True)
         run.save()
-        say("result", (run.chain, tuple(tuple(record) for record in run.records)))
+        used = tuple((key, tuple(record)) for key, record in run.used.items())
+        say("result", (run.chain, tuple(map(tuple, run.records)), used))
     except RootlessError as failure:
         say("error", (type(failure).__name__, failure.message, failure.hint, failure.exit_code))
     except BaseException:

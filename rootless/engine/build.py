@@ -7,7 +7,7 @@ import time
 from typing import TYPE_CHECKING, NamedTuple
 
 from rootless import events, files
-from rootless.build import grammar
+from rootless.build import cache_mounts, grammar
 from rootless.build.cache import Cache
 from rootless.build.context import open_context
 from rootless.build.fingerprint import ContentDigests
@@ -20,7 +20,7 @@ from rootless.build.workers import build_stages
 from rootless.build.workshop import Settings, Workshop
 from rootless.dockerfile.arguments import unused_arguments
 from rootless.dockerfile.parser import parse
-from rootless.engine import build_check
+from rootless.engine import build_cache, build_check
 from rootless.engine.build_export import access_of
 from rootless.engine.build_launch import BuildLauncher
 from rootless.engine.build_requests import BuildResult
@@ -81,6 +81,7 @@ class _Build:
         self._contexts: dict[Tree, Context] = {}
         self._names: dict[str, Tree] = {}
         self._layouts: dict[str, str] = {}
+        self._imported: list[build_cache.Imported] = []
         self._steps = 0
         here = platform_of_machine(os.uname().machine)
         self._build_platform = platform_text(here)
@@ -92,19 +93,52 @@ class _Build:
         if self._request.check:
             return build_check.check(dockerfile, source, self._request, self._build_platform)
         self._warn(dockerfile)
+        self._imported = build_cache.open_caches(
+            self._engine,
+            [grammar.parse_cache(text, "--cache-from") for text in self._request.cache_from],
+            scratch=self._scratch,
+            access=access_of(self._request),
+            report=self._report,
+        )
         self._name_contexts(source)
         prepared = [self._prepare(dockerfile, source, each) for each in self._platforms()]
         if self._request.explain:
             return BuildResult(
                 lines=tuple(line for each in prepared for line in explain_runs(each.runs))
             )
+        builds = [self._finish(each) for each in prepared]
+        self._export_cache(prepared)
         return deliver(
-            self._engine,
-            self._request,
-            [self._finish(each) for each in prepared],
-            report=self._report,
-            scratch=self._scratch,
+            self._engine, self._request, builds, report=self._report, scratch=self._scratch
         )
+
+    def _export_cache(self, prepared: list[_Prepared]) -> None:
+        for text in self._request.cache_to:
+            place = grammar.parse_cache(text, "--cache-to")
+            runs = [run for each in prepared for run in each.runs]
+            if place.mode == "min":
+                runs = [each.runs[-1] for each in prepared]
+            build_cache.export(
+                self._engine,
+                place,
+                {key: record for run in runs for key, record in run.used.items()},
+                self._cache_ids(prepared),
+                scratch=self._scratch,
+                access=access_of(self._request),
+                report=self._report,
+            )
+
+    def _cache_ids(self, prepared: list[_Prepared]) -> list[str]:
+        """The cache mounts that the build uses."""
+        namespace = self._build_args.get("BUILDKIT_CACHE_MOUNT_NS", "")
+        found: dict[str, None] = {}
+        for each in prepared:
+            for stage in each.plan.stages:
+                for step in stage.steps:
+                    for mount in step.mounts if isinstance(step, RunStep) else ():
+                        if mount.type == "cache":
+                            found[cache_mounts.full_id(namespace, mount.id)] = None
+        return list(found)
 
     def _platforms(self) -> list[str]:
         texts = self._request.platform or (self._build_platform,)
@@ -239,13 +273,17 @@ class _Build:
             driver=engine.driver,
             layers=engine.layers,
             layout=engine.layout,
-            cache=Cache(engine.paths.steps, oldest_s=oldest),
+            cache=Cache(
+                engine.paths.steps,
+                [each.contents.records for each in self._imported],
+                oldest_s=oldest,
+            ),
             launcher=launcher,
             contexts=self._contexts,
             chains={tree: each.chain for tree, each in images.items()},
             scratch=self._scratch,
             digests=self._digests,
-            fetch=lambda record: False,
+            fetch=build_cache.fetcher(engine, self._imported, self._scratch),
             settings=settings,
         )
 
@@ -265,6 +303,9 @@ class _Build:
         left = [run for run in prepared.runs if not run.finished]
         if left:
             steps = [step for run in left for step in run.plan.steps[run.position :]]
+            build_cache.restore_mounts(
+                self._engine, self._imported, self._cache_ids([prepared]), self._scratch
+            )
             prepared.launcher.check(tuple(each for each in steps if isinstance(each, RunStep)))
             shell = request.on_error == "shell"
             build_stages(
