@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
 _PREFIX = "rootless-"
+_DEFAULT_PROCESSES = "2048"
 
 
 class Limit(NamedTuple):
@@ -64,6 +65,13 @@ class Cgroup:
                     f" ({error.strerror})",
                     hint="rootless doctor",
                 ) from None
+
+    def limit_processes(self) -> None:
+        """Keep a fork bomb from the machine where that can be had; podman's number."""
+        try:
+            self._write("pids.max", _DEFAULT_PROCESSES)
+        except OSError:
+            pass  # the controller is not handed down this far, and nobody asked for it
 
     def freeze(self) -> None:
         """Stop every process in it; returns when they have stopped.  Raises OSError."""
@@ -179,6 +187,8 @@ def create(parent: str, container_id: str, limits: tuple[Limit, ...] = ()) -> Cg
     cgroup = Cgroup(path)
     try:
         cgroup.limit(limits)
+        if "pids" not in needed:
+            cgroup.limit_processes()
     except BaseException:
         cgroup.remove()
         raise

@@ -14,6 +14,9 @@ from typing import NamedTuple, Protocol
 
 from rootless.kernel import link, mount
 from rootless.kernel.mount import (
+    MOUNT_ATTR_NOEXEC,
+    MOUNT_ATTR_NOSUID,
+    MOUNT_ATTR_RDONLY,
     MS_NODEV,
     MS_NOEXEC,
     MS_NOSUID,
@@ -24,6 +27,7 @@ from rootless.kernel.mount import (
 from rootless.runtime.copy_up import copy_tree
 from rootless.runtime.targets import NO_LINKS, PLAIN, open_mount_point, open_target
 
+_MASK_ATTRIBUTES = MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NOEXEC
 _NULL_DEVICE = os.makedev(1, 3)
 _PROC_SUPER_MAGIC = 0x9FA0
 
@@ -168,7 +172,7 @@ class CopyUpTmpfs(NamedTuple):
         )
         copy_tree(source, above)
         if self.flags & MS_RDONLY:
-            mount.set_attributes(above, mount.MOUNT_ATTR_RDONLY)
+            _restrict(above, mount.MOUNT_ATTR_RDONLY)
         os.close(source)
         os.close(above)
 
@@ -268,9 +272,10 @@ class MaskPath(NamedTuple):
         # A /dev/null that an image brought would be a file of the attacker (CVE-2025-31133).
         if not S_ISCHR(status.st_mode) or status.st_rdev != _NULL_DEVICE:
             raise OSError(errno.ENODEV, "not the null device", "/dev/null")
-        mount.bind(f"/proc/self/fd/{null}", f"/proc/self/fd/{fd}", recursive=False)
+        tree = mount.clone_tree("", recursive=False, directory_fd=null)
+        _attach(tree, fd, _MASK_ATTRIBUTES, recursive=False)
+        os.close(tree)
         os.close(null)
-        os.close(fd)
 
     def __str__(self) -> str:
         return f"mask {self.path}"
@@ -298,7 +303,7 @@ class ReadOnlyRoot(NamedTuple):
     """Make the root file system itself read-only; mounts on it keep their own mode."""
 
     def apply(self, root: Root) -> None:
-        mount.set_attributes(root.fd, mount.MOUNT_ATTR_RDONLY)
+        _restrict(root.fd, mount.MOUNT_ATTR_RDONLY)
 
     def __str__(self) -> str:
         return "make the root file system read-only"
@@ -387,10 +392,45 @@ class PivotRoot(NamedTuple):
 
 
 def _attach(tree: int, target: int, attributes: int, *, recursive: bool) -> None:
+    """Put a detached tree in its place, with its attributes before anybody can see it."""
+    late = False
     if attributes:
-        mount.set_attributes(tree, attributes, recursive=recursive)
+        try:
+            mount.set_attributes(tree, attributes, recursive=recursive)
+        except OSError as error:
+            if error.errno != errno.ENOSYS:
+                raise
+            late = True
     mount.move_to(tree, target)
+    if late:
+        _remount(tree, attributes, recursive=recursive)
     os.close(target)
+
+
+def _restrict(fd: int, attributes: int) -> None:
+    try:
+        mount.set_attributes(fd, attributes)
+    except OSError as error:
+        if error.errno != errno.ENOSYS:
+            raise
+        _remount(fd, attributes)
+
+
+def _remount(fd: int, attributes: int, *, recursive: bool = False) -> None:
+    """The way before Linux 5.12, for mounts in their place; the flags have the same numbers."""
+    place = os.readlink(f"/proc/self/fd/{fd}")
+    for point in _mount_points(place) if recursive else (place,):
+        kept = os.statvfs(point).f_flag & (MS_RDONLY | MS_NOSUID | MS_NODEV | MS_NOEXEC)
+        mount.remount_bind(point, kept | attributes)
+
+
+def _mount_points(place: str) -> list[str]:
+    """``place`` and every mount point below it, as they are seen from here."""
+    with open("/proc/self/mountinfo", "rb", buffering=0) as file:
+        points = [os.fsdecode(line.split(b" ")[4]) for line in file.readall().splitlines()]
+    for escaped, character in (("\\040", " "), ("\\011", "\t"), ("\\012", "\n"), ("\\134", "\\")):
+        points = [point.replace(escaped, character) for point in points]
+    return [point for point in points if point == place or point.startswith(f"{place}/")]
 
 
 _FLAG_WORDS = ((MS_RDONLY, "ro"), (MS_NOSUID, "nosuid"), (MS_NODEV, "nodev"), (MS_NOEXEC, "noexec"))

@@ -284,7 +284,13 @@ def _flags(options: list[str]) -> tuple[int, str]:
 def _devices() -> list[Operation]:
     """mknod(2) is forbidden in a user namespace, so the host's nodes are bound one by one."""
     return [
-        op.BindMount(f"/dev/{name}", f"/dev/{name}", recursive=False, resolve=NO_LINKS)
+        op.BindMount(
+            f"/dev/{name}",
+            f"/dev/{name}",
+            mount.MOUNT_ATTR_NOSUID | mount.MOUNT_ATTR_NOEXEC,
+            recursive=False,
+            resolve=NO_LINKS,
+        )
         for name in DEVICES
     ]
 
