@@ -17,6 +17,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+from contextlib import nullcontext
 from pathlib import Path
 
 import testbed
@@ -35,7 +36,9 @@ def main() -> None:
     if options.inside:
         measure(options.row, options.pairs, options.output)
     else:
-        sys.exit(prepare(options))
+        with testbed.alone() if os.geteuid() == 0 else nullcontext():
+            status = prepare(options)
+        sys.exit(status)
 
 
 def prepare(options: argparse.Namespace) -> int:
@@ -52,7 +55,6 @@ def prepare(options: argparse.Namespace) -> int:
     testbed.install_packages(PACKAGES)
     user = testbed.ensure_user()
     testbed.fix_devices()
-    testbed.CACHE.mkdir(parents=True, exist_ok=True)
     python = install(testbed.CACHE)
     checkout = testbed.readable_checkout(user)
     with tempfile.TemporaryDirectory(prefix="rootless-bench-", dir="/var/tmp") as directory:

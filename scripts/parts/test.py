@@ -25,7 +25,11 @@ PASSED_ON = (
 
 def main() -> None:
     arguments = sys.argv[1:]
-    sys.exit(as_root(arguments) if os.geteuid() == 0 else as_user(arguments))
+    if os.geteuid() != 0:
+        sys.exit(as_user(arguments))
+    with testbed.alone():
+        status = as_root(arguments)
+    sys.exit(status)
 
 
 def as_root(arguments: list[str]) -> int:
@@ -34,7 +38,6 @@ def as_root(arguments: list[str]) -> int:
     testbed.install_packages(testbed.PACKAGES + (testbed.MACHINE_PACKAGES if machine else ()))
     user = testbed.ensure_user()
     testbed.fix_devices()
-    testbed.CACHE.mkdir(parents=True, exist_ok=True)
     pythons = testbed.interpreters() if not arguments else [sys.executable]
     environments = [str(testbed.environment(each, testbed.CACHE)) for each in pythons]
     checkout = testbed.readable_checkout(user)

@@ -6,6 +6,7 @@ interpreter that the user may read.  Everything can be repeated; nothing of the 
 
 from __future__ import annotations
 
+import fcntl
 import glob
 import os
 import pwd
@@ -14,7 +15,12 @@ import stat
 import subprocess
 import sys
 import tempfile
+from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 CHECKOUT = Path(__file__).parents[2]
 USER = "rootless-test"
@@ -78,6 +84,21 @@ def ensure_user() -> pwd.struct_passwd:
             first = max([100000, *(int(start) + int(count) for _, start, count in ranges)])
             subprocess.run(["usermod", option, f"{first}-{first + 65535}", USER], check=True)
     return pwd.getpwnam(USER)
+
+
+@contextmanager
+def alone() -> Iterator[None]:
+    """One run at a time: two would count each other's processes and files as left behind, and a
+    benchmark beside anything else measures the other one.
+    """
+    CACHE.mkdir(parents=True, exist_ok=True)
+    with open(CACHE / "lock", "w", encoding="ascii") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            print(f"waiting for another run as {USER} to end", file=sys.stderr, flush=True)
+            fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
 
 
 def fix_devices() -> None:
