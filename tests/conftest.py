@@ -46,30 +46,22 @@ globals().update({f"needs_{name}": capability(name) for name in capabilities.CAP
 
 
 @pytest.fixture(scope="session")
-def shared_directory(tmp_path_factory: pytest.TempPathFactory) -> str:
-    """A directory that all workers of this run share (pytest-xdist gives each its own below it)."""
-    base = tmp_path_factory.getbasetemp()
-    return str(base.parent if "PYTEST_XDIST_WORKER" in os.environ else base)
-
-
-@pytest.fixture(scope="session")
-def registry(tmp_path_factory: pytest.TempPathFactory, shared_directory: str) -> Iterator[Registry]:
-    """A registry on loopback; one process a worker, all on the same files."""
+def registry(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Registry]:
+    """A registry on loopback.  Each worker has its own: tests of two may push the same name."""
     require("registry")
     from tests.support.registry import Registry
 
-    directory = tmp_path_factory.mktemp("registry")
-    process = Registry(str(directory), storage=f"{shared_directory}/registry-storage")
+    process = Registry(str(tmp_path_factory.mktemp("registry")))
     yield process
     process.stop()
 
 
 @pytest.fixture(scope="session")
-def images(registry: Registry, shared_directory: str) -> Images:
+def images(registry: Registry, tmp_path_factory: pytest.TempPathFactory) -> Images:
     """References to real images, made when first asked for."""
     from tests.support.images import Images
 
-    return Images(registry, f"{shared_directory}/images")
+    return Images(registry, str(tmp_path_factory.mktemp("images")))
 
 
 @pytest.fixture(scope="session")

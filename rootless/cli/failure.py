@@ -32,6 +32,9 @@ def report_failure(error: BaseException) -> int:
             message = f"internal error: {type(error).__name__}: {error}"
     try:
         sys.stdout.flush()
+    except OSError:  # the disk under it is full, or nobody reads any more: which is what we report
+        _forget_stdout()
+    try:
         if message:
             from rootless.cli.output import complain
 

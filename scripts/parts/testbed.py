@@ -169,7 +169,7 @@ def run_as(
     The first word is the interpreter of a virtual environment; its programs come first on PATH.
     Everything that the command leaves in the folder is removed, whoever owns it.
     """
-    with tempfile.TemporaryDirectory(prefix="rootless-test-", dir="/var/tmp") as scratch:
+    with tempfile.TemporaryDirectory(prefix="rt-", dir="/var/tmp") as scratch:
         runtime = Path(scratch, "runtime")
         runtime.mkdir(mode=0o700)
         for owned in (scratch, runtime):

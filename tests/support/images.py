@@ -62,11 +62,12 @@ def busybox_rootfs(path: str) -> str:
 
 
 class Images:
-    """References to images in ``registry``.  ``directory`` is shared by all workers of a test run."""
+    """References to images in ``registry``; what they are made from lies in ``directory``."""
 
     def __init__(self, registry: Registry, directory: str):
         self.registry = registry
         self.directory = directory
+        self._served: set[str] = set()
         os.makedirs(directory, exist_ok=True)
 
     @property
@@ -135,15 +136,12 @@ class Images:
         return path
 
     def serve(self, name: str, make: Callable[[str], str], *options: str) -> str:
-        """The reference of an image, made and pushed unless an earlier test or worker did."""
+        """The reference of an image, made and pushed unless an earlier test did."""
         reference = f"{self.registry.address}/{name}"
-        done = f"{self.directory}/{name.replace('/', '_').replace(':', '_')}"
-        with open(f"{done}.lock", "w", encoding="ascii") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)
-            if not os.path.exists(f"{done}.pushed"):
-                _skopeo_copy(make(done), reference, *options)
-                with open(f"{done}.pushed", "w", encoding="ascii"):
-                    pass
+        if name not in self._served:
+            place = f"{self.directory}/{name.replace('/', '_').replace(':', '_')}"
+            _skopeo_copy(make(place), reference, *options)
+            self._served.add(name)
         return reference
 
     @staticmethod
