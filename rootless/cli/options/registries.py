@@ -62,7 +62,8 @@ PUSH = Command(
                 Option(
                     "sign-by-sigstore-private-key",
                     "FILE",
-                    refused="signatures are checked, not made",
+                    "Sign it with this PEM key",
+                    complete="file",
                 ),
                 Option(
                     "sign-passphrase-file", "FILE", "The passphrase of that key", complete="file"
