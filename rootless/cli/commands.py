@@ -40,6 +40,7 @@ PANELS: dict[str, dict[str, tuple[str, str]]] = {
         "history": ("images", "Show how an image was made"),
         "image inspect": ("images", "Describe images"),
         "image tree": ("images", "Show the layers of an image, and which images share them"),
+        "image bootstrap": ("images", "Make a base image of this host's own files"),
         "image exists": ("images", "Exit with 0 if the image is stored, with 1 if not"),
     },
     "Registries": {

@@ -193,3 +193,16 @@ def load(*, input: str | None = None, quiet: bool = False) -> None:
     for each in loaded:
         for name in each.names or (each.image_id,):
             output.write(f"Loaded image: {name}")
+
+
+def image_bootstrap(*, tag: str | None = None, quiet: bool = False) -> None:
+    """Make a base image of this host's own files."""
+    from rootless.cli.reporting import Reporting
+    from rootless.engine.bootstrap import DEFAULT_NAME, bootstrap
+
+    with Reporting(quiet=quiet) as report:
+        result = bootstrap(Engine.open(), tag or DEFAULT_NAME, report)
+    if quiet:
+        output.write(result.image_id)
+        return
+    output.write(f"{result.reference}: made of {result.description}")

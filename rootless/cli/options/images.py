@@ -105,3 +105,11 @@ LOAD = Command(
         Option("quiet", "", "No progress on standard error", short="q"),
     ),
 )  # fmt: skip
+
+IMAGE_BOOTSTRAP = Command(
+    "image bootstrap",
+    plain(
+        Option("tag", "NAME", "Its name (default localhost/host-base:latest)", short="t"),
+        Option("quiet", "", "Only the id", short="q"),
+    ),
+)
