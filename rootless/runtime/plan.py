@@ -236,19 +236,24 @@ def _mount(each: Mount, kernel: Kernel, kinds: set[str]) -> list[Operation]:
         # A new procfs needs a pid namespace of ours, and an outer /proc that nobody has masked.
         return [op.BindMount("/proc", "/proc", resolve=resolve)]
     if kind == "cgroup":
-        return _cgroup(target, options, kernel)
+        return _cgroup(target, options, kernel, below_host_sysfs="network" not in kinds)
     flags, rest = _flags(options)
     if kind == "tmpfs" and "copy-up" in options:
         return [op.CopyUpTmpfs(target, flags, rest)]
     return [op.MountNew(kind, target, flags, rest, resolve)]
 
 
-def _cgroup(target: str, options: list[str], kernel: Kernel) -> list[Operation]:
+def _cgroup(
+    target: str, options: list[str], kernel: Kernel, *, below_host_sysfs: bool
+) -> list[Operation]:
+    empty = op.MountNew("tmpfs", target, mount.MS_RDONLY | 14, "size=0,nr_inodes=1", NO_LINKS)
     if kernel.cgroup2 != "/sys/fs/cgroup":
-        # A hybrid host: its v1 hierarchies are not ours to show.
-        return [op.MountNew("tmpfs", target, mount.MS_RDONLY | 14, "size=0,nr_inodes=1", NO_LINKS)]
+        return [empty]  # a hybrid host: its v1 hierarchies are not ours to show
     flags, _ = _flags(options)
-    return [op.MountNew("cgroup2", target, flags, resolve=NO_LINKS)]
+    hierarchy = op.MountNew("cgroup2", target, flags, resolve=NO_LINKS)
+    # The host's /sys brings its cgroup2 along, and mount(2) says EBUSY to the same file system on
+    # top of itself: something else must come between.
+    return [empty, hierarchy] if below_host_sysfs else [hierarchy]
 
 
 def _bind(source: str, target: str, options: list[str], resolve: int) -> Operation:

@@ -155,6 +155,16 @@ def test_a_cgroup_of_its_own_where_ours_is_delegated(needs_cgroup_delegation, in
     assert inside("cat /proc/self/cgroup").splitlines()[-1] == "0::/"
 
 
+def test_the_host_network_still_comes_with_a_cgroup_of_its_own(
+    needs_cgroup_delegation, rootless, busybox
+):
+    """The host's /sys is shown then, and has a cgroup2 of its own below it."""
+    line = "cat /proc/self/cgroup; ls /sys/class/net; touch /sys/fs/cgroup/x 2>&1"
+    shown = rootless("run", "--rm", "--network", "host", busybox, "sh", "-c", line, check=False)
+    assert "0::/" in shown.stdout.splitlines()
+    assert "Read-only" in shown.stdout + shown.stderr or "ermission" in shown.stdout
+
+
 @pytest.mark.parametrize("driver", ["overlay", "fuse-overlayfs", "vfs"])
 def test_every_storage_driver_gives_the_same_root(driver, request, new_store, images):
     if driver != "vfs":
