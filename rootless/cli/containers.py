@@ -201,3 +201,65 @@ def logs(
         prefix = f"{name} " if names else ""
         records = engine_logs.logs(engine, name, request)
         output.log(records, timestamps=timestamps, prefix=prefix, flush=follow)
+
+
+def rename(container: str, name: str) -> None:
+    """Give a container another name."""
+    from rootless.engine import containers
+
+    containers.rename(Engine.open(), container, name)
+
+
+def pause(
+    containers: tuple[str, ...] = (),
+    *,
+    all: bool = False,
+    latest: bool = False,
+    filter: tuple[str, ...] = (),
+    cidfile: tuple[str, ...] = (),
+) -> int:
+    """Stop all processes of containers where they are."""
+    from rootless.engine import containers as store
+
+    engine = Engine.open()
+    filters = (*filter, "status=running") if all else filter
+    names = select(engine, containers, latest=latest, filters=filters, cidfiles=cidfile)
+    return each(names, lambda name: store.pause(engine, name))
+
+
+def unpause(
+    containers: tuple[str, ...] = (),
+    *,
+    all: bool = False,
+    latest: bool = False,
+    filter: tuple[str, ...] = (),
+    cidfile: tuple[str, ...] = (),
+) -> int:
+    """Let the processes of paused containers go on."""
+    from rootless.engine import containers as store
+
+    engine = Engine.open()
+    filters = (*filter, "status=paused") if all else filter
+    names = select(engine, containers, latest=latest, filters=filters, cidfiles=cidfile)
+    return each(names, lambda name: store.unpause(engine, name))
+
+
+def container_prune(*, filter: tuple[str, ...] = (), force: bool = False) -> int:
+    """Remove all containers that do not run."""
+    from rootless.cli.phrases import human_size
+    from rootless.engine.containers import prune
+
+    if not force and not output.confirm("Remove all containers that do not run?"):
+        return 1
+    removed, size = prune(Engine.open(), filter)
+    for container_id in removed:
+        output.write(container_id)
+    output.write(f"Total reclaimed space: {human_size(size)}")
+    return 0
+
+
+def container_exists(container: str) -> int:
+    """Exit with 0 if the container exists, with 1 if not."""
+    from rootless.engine.selection import exists
+
+    return 0 if exists(Engine.open(), container) else 1

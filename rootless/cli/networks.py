@@ -111,13 +111,17 @@ def network_inspect(networks: tuple[str, ...], *, format: str | None = None) -> 
     found: list[dict[str, Any]] = []
 
     def look(name: str) -> None:
-        record, containers = store.inspect(engine, name)
-        described = {key: _on_network(place) for key, place in containers.items()}
-        found.append({**_document(record), "containers": described, "Containers": described})
+        found.append(document(*store.inspect(engine, name)))
 
     code = each(networks, look, show=say_nothing)
     output.documents(found, format)
     return code
+
+
+def document(record: NetworkRecord, containers: dict[str, dict[str, Any]]) -> dict[str, Any]:
+    """A network with those who are on it."""
+    described = {key: _on_network(place) for key, place in containers.items()}
+    return {**_document(record), "containers": described, "Containers": described}
 
 
 def _on_network(place: dict[str, Any]) -> dict[str, Any]:

@@ -31,6 +31,17 @@ def _escaped(character: str) -> str:
     return character.encode("unicode_escape").decode()
 
 
+def flush() -> None:
+    """What was written is seen."""
+    sys.stdout.flush()
+
+
+def clear_screen() -> None:
+    """Begin a terminal anew; anything else just goes on."""
+    if sys.stdout.isatty():
+        sys.stdout.write("\x1b[H\x1b[2J")
+
+
 def write_bytes(content: bytes) -> None:
     """Bytes on standard output, after what was written before."""
     sys.stdout.flush()

@@ -8,7 +8,7 @@ import time
 from typing import TYPE_CHECKING, NamedTuple
 
 from rootless import files
-from rootless.errors import Conflict
+from rootless.errors import Conflict, HostLacks
 from rootless.runtime import container as store
 
 if TYPE_CHECKING:
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
     from rootless.engine import Engine
     from rootless.engine.container_requests import ListRequest, RemoveRequest
+    from rootless.runtime.cgroup import Cgroup
     from rootless.runtime.container import Container
 
 
@@ -129,3 +130,67 @@ def _kill(container: Container) -> None:
     while container.state() is not None:
         signal_init(container, signal.SIGKILL)
         wait_for_end(container, 0.5)
+
+
+def rename(engine: Engine, name: str, new_name: str) -> None:
+    """Give a container another name.  Raises Conflict when another container has it."""
+    container = store.find(engine.paths, name)
+    store.check_name("container", new_name)
+    old_name = container.name
+    if new_name == old_name:
+        raise Conflict(f"container {old_name} is already called that")
+    store.claim_name(engine.paths, new_name, container.id)
+    store.update_record(container, {"name": new_name})
+    store.release_name(engine.paths, old_name, container.id)
+
+
+def pause(engine: Engine, name: str) -> None:
+    """Stop all processes of a container where they are.  Raises Conflict, HostLacks."""
+    container = store.find(engine.paths, name)
+    cgroup = _cgroup_of(container)
+    if container.status() == "paused":
+        raise Conflict(f"container {container.name} is paused already")
+    cgroup.freeze()
+
+
+def unpause(engine: Engine, name: str) -> None:
+    """Let them go on.  Raises Conflict for a container that is not paused."""
+    container = store.find(engine.paths, name)
+    cgroup = _cgroup_of(container)
+    if container.status() != "paused":
+        raise Conflict(f"container {container.name} is not paused")
+    cgroup.thaw()
+
+
+def _cgroup_of(container: Container) -> Cgroup:
+    from rootless.runtime.cgroup import Cgroup
+
+    state = container.state()
+    if state is None:
+        raise Conflict(
+            f"container {container.name} is not running", hint=f"rootless start {container.name}"
+        )
+    if not state.get("cgroup"):
+        raise HostLacks(
+            f"container {container.name} has no cgroup that could be frozen",
+            hint="start it with: systemd-run --user --scope -p Delegate=yes rootless ...",
+        )
+    return Cgroup(state["cgroup"])
+
+
+def prune(engine: Engine, filters: tuple[str, ...] = ()) -> tuple[list[str], int]:
+    """Remove every container that does not run; their ids, and how many bytes they had written."""
+    from rootless.engine.inspect import written_bytes
+    from rootless.engine.selection import matching
+
+    removed, size = [], 0
+    for container in matching(engine, store.all_containers(engine.paths), filters):
+        if container.state() is not None:
+            continue
+        size += written_bytes(container)
+        try:
+            remove(engine, container)
+        except Conflict:  # it was started meanwhile
+            continue
+        removed.append(container.id)
+    return removed, size

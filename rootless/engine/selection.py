@@ -43,7 +43,7 @@ def select(
     given = (*names, *(text for path in cidfiles for text in _id_in(path, ignore=ignore)))
     if not given and not cidfiles:
         raise InvalidRequest("no container is named", hint="name one, or use --all or --latest")
-    return tuple(name for name in given if not ignore or _exists(engine, name))
+    return tuple(name for name in given if not ignore or exists(engine, name))
 
 
 def _id_in(path: str, *, ignore: bool) -> tuple[str, ...]:
@@ -56,7 +56,8 @@ def _id_in(path: str, *, ignore: bool) -> tuple[str, ...]:
         raise InvalidRequest(f"cannot read {path}: {error.strerror}") from None
 
 
-def _exists(engine: Engine, name: str) -> bool:
+def exists(engine: Engine, name: str) -> bool:
+    """Whether there is a container of that name."""
     try:
         store.find(engine.paths, name)
     except NotFound:
@@ -153,6 +154,13 @@ def _since(engine: Engine, value: str) -> Callable[[Container], bool]:
     return lambda container: container.record["created"] > bound
 
 
+def _until(engine: Engine, value: str) -> Callable[[Container], bool]:
+    from rootless.image.times import parse_since, parse_time
+
+    bound = parse_since(value, now_s=None)
+    return lambda container: parse_time(container.record["created"]) < bound
+
+
 def _volume(engine: Engine, value: str) -> Callable[[Container], bool]:
     """Mounts that volume, or something on that path."""
     keys = ("Name", "Source", "Destination")
@@ -189,6 +197,7 @@ _FILTERS: dict[str, Callable[[Engine, str], Callable[[Container], bool]]] = {
     "ancestor": _ancestor,
     "before": _before,
     "since": _since,
+    "until": _until,
     "volume": _volume,
     "network": _network,
     "health": _health,

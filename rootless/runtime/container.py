@@ -122,9 +122,12 @@ class Container(NamedTuple):
         if not files.is_locked(self.alive_lock):
             return None
         try:
-            return read_state(self.run_directory)
+            state = read_state(self.run_directory)
         except NotFound:
             return {"status": "created"}
+        if state.get("cgroup") and _is_frozen(state["cgroup"]):
+            state["status"] = "paused"
+        return state
 
     def status(self) -> str:
         """``created``, ``running``, ``paused`` or ``exited``, as docker's ps words it."""
@@ -132,6 +135,14 @@ class Container(NamedTuple):
         if state is not None:
             return state.get("status", "running")
         return "exited" if "last" in self.record else "created"
+
+
+def _is_frozen(cgroup: str) -> bool:
+    """What pauses a container is the freezer of its cgroup; no other record can disagree with it."""
+    try:
+        return files.read_bytes(f"{cgroup}/cgroup.freeze").startswith(b"1")
+    except OSError:
+        return False
 
 
 def check_name(kind: str, name: str) -> str:

@@ -112,3 +112,27 @@ LOGS = Command(
     ),
     (_CONTAINERS,),
 )
+
+RENAME = Command(
+    "rename",
+    arguments=(
+        Argument("container", "CONTAINER", complete="container"),
+        Argument("name", "NAME"),
+    ),
+)
+
+PAUSE = Command("pause", plain(*_CHOOSING), (_CONTAINERS,))
+
+UNPAUSE = Command("unpause", plain(*_CHOOSING), (_CONTAINERS,))
+
+CONTAINER_PRUNE = Command(
+    "container prune",
+    plain(
+        Option("filter", "K=V", "Only those that match: until= label= ...", many=True),
+        Option("force", "", "Without asking", short="f"),
+    ),
+)
+
+CONTAINER_EXISTS = Command(
+    "container exists", arguments=(Argument("container", "CONTAINER", complete="container"),)
+)
