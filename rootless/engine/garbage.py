@@ -29,27 +29,31 @@ class Freed(NamedTuple):
 
 
 @contextmanager
-def exclusive(engine: Engine, *, wait: bool = False) -> Iterator[bool]:
-    """Hold the store alone.  Yields False when somebody uses it and the caller would not wait."""
+def exclusive(engine: Engine) -> Iterator[bool]:
+    """Hold the store alone.  Yields False when somebody uses it."""
     try:
-        with files.lock(engine.paths.store_lock, wait=wait):
+        with files.lock(engine.paths.store_lock, wait=False):
             yield True
     except Conflict:
         yield False
 
 
-def collect(engine: Engine, *, keep_cache: bool = True, wait: bool = False) -> Freed | None:
+def collect(engine: Engine, *, downloads: bool = False) -> Freed | None:
     """Delete every blob and layer that no image, no container and no cached build step needs.
+
+    With ``downloads`` also what an interrupted pull could go on with.
 
     None when another process uses the store: what it has brought is not referred to yet.
     """
-    with exclusive(engine, wait=wait) as alone:
+    with exclusive(engine) as alone:
         if not alone:
             return None
-        cached_blobs, cached_diff_ids = _cached(engine) if keep_cache else (set(), set())
+        cached_blobs, cached_diff_ids = _cached(engine)
         layers = _needed_layers(engine, cached_diff_ids)
         blobs = garbage.collect(engine.layout, keep=cached_blobs)
         removed, size_bytes = _remove_layers(engine, layers)
+        if downloads:
+            size_bytes += _remove_downloads(engine)
     return Freed(
         blobs=tuple(digest for digest, _ in blobs),
         layers=tuple(removed),
@@ -116,54 +120,14 @@ def _cached(engine: Engine) -> tuple[set[str], set[str]]:
     return blobs, diff_ids
 
 
-def remove_leftovers(engine: Engine) -> int:
-    """Remove what killed processes left in ``scratch``, ``trash`` and ``downloads``; how many things."""
-    removed = 0
-    for name in _names(engine.paths.trash):
-        engine.layers.remove(f"{engine.paths.trash}/{name}")
-        removed += 1
-    for path in unlocked_scratch(engine):
-        engine.layers.remove(path)
-        removed += 1
-    return removed + _remove_downloads(engine)
-
-
-def unlocked_scratch(engine: Engine) -> list[str]:
-    """Scratch directories whose maker is gone."""
-    return [
-        path
-        for name in _names(engine.paths.scratch)
-        if not _is_held(path := f"{engine.paths.scratch}/{name}")
-    ]
-
-
-def _is_held(path: str) -> bool:
-    from fcntl import LOCK_EX, LOCK_NB, flock
-
-    try:
-        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-    except OSError:
-        return False
-    try:
-        flock(fd, LOCK_EX | LOCK_NB)
-    except BlockingIOError:
-        return True
-    finally:
-        os.close(fd)
-    return False
-
-
 def _remove_downloads(engine: Engine) -> int:
-    """Unfinished blobs that nobody downloads now.  The store is held alone, so no download begins."""
-    removed = 0
+    """Delete unfinished blobs.  The store is held alone, so nobody is downloading; returns their size."""
+    size_bytes = 0
     for directory, _, names in os.walk(engine.paths.downloads):
         for name in names:
-            path = f"{directory}/{name}"
-            lock = path if name.endswith(".lock") else f"{path}.lock"
-            if not files.is_locked(lock):
-                os.unlink(path)
-                removed += not name.endswith(".lock")
-    return removed
+            size_bytes += os.lstat(f"{directory}/{name}").st_size
+            os.unlink(f"{directory}/{name}")
+    return size_bytes
 
 
 def _names(path: str) -> list[str]:

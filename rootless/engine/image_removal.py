@@ -121,8 +121,8 @@ def image_id_of(engine: Engine, entry: Entry) -> str:
         return entry.digest
 
 
-def _collect(engine: Engine, report: Report) -> int:
-    freed = garbage.collect(engine)
+def _collect(engine: Engine, report: Report, *, downloads: bool = False) -> int:
+    freed = garbage.collect(engine, downloads=downloads)
     if freed is None:
         report(Notice("another process uses the store: the next removal or prune frees the space"))
         return 0
@@ -145,7 +145,7 @@ def prune_images(engine: Engine, request: PruneImagesRequest, report: Report = i
                 request.all or not entry.reference
             ):
                 untagged.extend(each.reference for each in engine.layout.remove(entry.digest))
-    size_bytes = _collect(engine, report)
+    size_bytes = _collect(engine, report, downloads=True)
     return Removed(
         tuple(each for each in untagged if each), tuple(dict.fromkeys(chosen.values())), size_bytes
     )

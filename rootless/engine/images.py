@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from rootless import files
 from rootless.errors import InvalidRequest, NotFound, RegistryFailed
 from rootless.events import Notice, ignore
-from rootless.image.digest import Digest, encoded
 from rootless.image.platforms import parse_platform
 from rootless.image.reference import is_qualified, parse_reference
 
@@ -16,7 +15,7 @@ if TYPE_CHECKING:
     from rootless.engine import Engine
     from rootless.engine.registries import Access
     from rootless.events import Report
-    from rootless.image.digest import ChainID
+    from rootless.image.digest import ChainID, Digest
     from rootless.image.documents import Image
     from rootless.image.layout import Entry
 
@@ -326,8 +325,3 @@ def repo_digests(entries: list[Entry]) -> list[str]:
 
 def _has_tag(reference: str) -> bool:
     return bool(reference) and "@" not in reference
-
-
-def short_id(image: Image) -> str:
-    """The first 12 digits of the image's id."""
-    return encoded(image.image_id)[:12]

@@ -225,31 +225,6 @@ class Client:
 
         self.http.repeat(attempt)
 
-    def delete_manifest(self, target: str) -> None:
-        """Delete a tag, or a manifest by its digest."""
-
-        def attempt() -> None:
-            response = self.request("DELETE", self.url(f"manifests/{target}"), actions="delete")
-            if response.status in (400, 405):
-                raise Unsupported(f"{self.source.host} does not delete manifests")
-            if response.status not in (200, 202):
-                raise self.fail(response, f"image {_join(self.source.name, target)}")
-            response.drain_conn()
-
-        self.http.repeat(attempt)
-
-    def referrers(self, digest: Digest) -> tuple[Descriptor, ...]:
-        """What refers to a manifest by its ``subject``; empty where the registry knows no referrers."""
-        fallback = digest.replace(":", "-")
-        for path in (f"referrers/{digest}", f"manifests/{fallback}"):
-            url = self.url(path)
-            response = self.request("GET", url, headers={"Accept": INDEXES[0]})
-            content = read_document(response, limit=DOCUMENT_LIMIT)
-            if response.status == 200:
-                document = parse_document(content, media_type="", name=f"referrers of {digest}")
-                return tuple(document.get("manifests", ()))  # type: ignore[arg-type]
-        return ()
-
     # -- blobs ---------------------------------------------------------------------------------
 
     def blob(self, digest: Digest, *, offset: int = 0) -> tuple[BaseHTTPResponse, int]:
