@@ -7,12 +7,13 @@ from __future__ import annotations
 
 import os
 import zlib
+from functools import partial
 from typing import TYPE_CHECKING, Any, Protocol
 
 from rootless.errors import HostLacks, ImageRefused, Unsupported
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from types import ModuleType
 
 _READ_SIZE = 1 << 17
@@ -20,6 +21,12 @@ _CHUNK_SIZE = 1 << 20  # a bomb grows by no more than this at a time
 _GZIP = 16 + zlib.MAX_WBITS
 _WINDOW = 1 << 27  # what the zstd tools accept without --long
 
+_MAGIC = {
+    b"\x1f\x8b": "gzip",
+    b"\x28\xb5\x2f\xfd": "zstd",
+    b"\xfd7zXZ\0": "xz",
+    b"BZh": "bzip2",
+}
 MEDIA_TYPES = {
     "gzip": "application/vnd.oci.image.layer.v1.tar+gzip",
     "zstd": "application/vnd.oci.image.layer.v1.tar+zstd",
@@ -32,18 +39,67 @@ def decompressed(fd: int, compression: str) -> Iterator[bytes]:
 
     Raises ImageRefused when it is damaged, cut short or followed by something else.
     """
+    return _decompressed(_Source(fd), compression)
+
+
+def detected(fd: int) -> Iterator[bytes]:
+    """The same for an archive that says by its first bytes how it is compressed, if it is."""
+    source = _Source(fd)
+    begin = source.peek(8)
+    for magic, compression in _MAGIC.items():
+        if begin.startswith(magic):
+            return _decompressed(source, compression)
+    return _decompressed(source, "none")
+
+
+class _Source:
+    """Reads of a descriptor, the first of which can be looked at before."""
+
+    def __init__(self, fd: int):
+        self._fd = fd
+        self._begin = b""
+
+    def peek(self, size: int) -> bytes:
+        """The first bytes, fewer only when there are no more."""
+        while len(self._begin) < size and (more := os.read(self._fd, _READ_SIZE)):
+            self._begin += more
+        return self._begin[:size]
+
+    def read(self, size: int = _READ_SIZE) -> bytes:
+        """What there is, at most ``size`` bytes; nothing at the end."""
+        if self._begin:
+            data, self._begin = self._begin[:size], self._begin[size:]
+            return data
+        return os.read(self._fd, size)
+
+
+def _decompressed(source: _Source, compression: str) -> Iterator[bytes]:
     if compression == "none":
-        return iter(lambda: os.read(fd, _CHUNK_SIZE), b"")
+        return iter(lambda: source.read(_CHUNK_SIZE), b"")
     if compression == "gzip":
-        return _gunzip(fd)
+        return _gunzip(source)
     if compression == "zstd":
-        return _unzstd(fd)
+        module = zstd()
+        if module.__name__ == "zstandard":
+            return _zstandard(source, module)
+        return _stream(source, "zstd", module.ZstdDecompressor, module.ZstdError)
+    if compression == "xz":
+        import lzma
+
+        limited = partial(lzma.LZMADecompressor, memlimit=_WINDOW)
+        return _stream(source, "xz", limited, lzma.LZMAError)
+    if compression == "bzip2":
+        import bz2
+
+        return _stream(source, "bzip2", bz2.BZ2Decompressor, OSError)
     raise Unsupported(f"layers compressed with {compression!r} are not supported")
 
 
-def _gunzip(fd: int) -> Iterator[bytes]:
+def _gunzip(source: _Source) -> Iterator[bytes]:
     module = _deflate()
-    data = os.read(fd, _READ_SIZE)
+    data = source.read()
+    if not data:
+        raise ImageRefused("the layer's gzip stream is empty")
     try:
         while data:
             stream = module.decompressobj(wbits=_GZIP)  # gzip files may be concatenated
@@ -53,53 +109,48 @@ def _gunzip(fd: int) -> Iterator[bytes]:
                     yield chunk
                 data = stream.unconsumed_tail
                 if not data and not stream.eof and len(chunk) < _CHUNK_SIZE:
-                    data = os.read(fd, _READ_SIZE)
+                    data = source.read()
                     if not data:
                         raise ImageRefused("the layer's gzip stream is cut short")
-            data = stream.unused_data or os.read(fd, _READ_SIZE)
+            data = stream.unused_data or source.read()
             while data and not data.strip(b"\0"):
-                data = os.read(fd, _READ_SIZE)  # padding, as some tools leave after the last member
+                data = source.read()  # padding, as some tools leave after the last member
     except (zlib.error, module.error) as error:
         raise ImageRefused(f"the layer is not a gzip stream: {error}") from None
 
 
-def _unzstd(fd: int) -> Iterator[bytes]:
-    module = zstd()
-    if module.__name__ == "zstandard":
-        yield from _zstandard(module, fd)
-        return
-    stream = module.ZstdDecompressor()
-    data = os.read(fd, _READ_SIZE)
+def _stream(
+    source: _Source, name: str, make: Callable[[], Any], failure: type[Exception]
+) -> Iterator[bytes]:
+    """Whatever has the interface of Python's own decompressors."""
+    data = source.read()
     try:
-        while True:
-            chunk = stream.decompress(data, _CHUNK_SIZE)
-            if chunk:
-                yield chunk
-            data = b""
-            if stream.eof:
-                data = stream.unused_data or os.read(fd, _READ_SIZE)
-                if not data:
-                    return
-                stream = module.ZstdDecompressor()
-            elif stream.needs_input:
-                data = os.read(fd, _READ_SIZE)
-                if not data:
-                    raise ImageRefused("the layer's zstd stream is cut short")
+        while data:
+            stream = make()  # files of these forms may be concatenated
+            while not stream.eof:
+                if stream.needs_input and not data:
+                    data = source.read()
+                    if not data:
+                        raise ImageRefused(f"the layer's {name} stream is cut short")
+                chunk = stream.decompress(data, _CHUNK_SIZE)
+                data = b""
+                if chunk:
+                    yield chunk
+            data = stream.unused_data or source.read()
+    except failure as error:
+        raise ImageRefused(f"the layer is not a {name} stream: {error}") from None
+
+
+def _zstandard(source: _Source, module: ModuleType) -> Iterator[bytes]:
+    """The package zstandard has no bounded output for objects, but a reader that has."""
+    reader = module.ZstdDecompressor(max_window_size=_WINDOW).stream_reader(
+        source, read_size=_READ_SIZE, read_across_frames=True
+    )
+    try:
+        while chunk := reader.read(_CHUNK_SIZE):
+            yield chunk
     except module.ZstdError as error:
         raise ImageRefused(f"the layer is not a zstd stream: {error}") from None
-
-
-def _zstandard(module: ModuleType, fd: int) -> Iterator[bytes]:
-    """The package zstandard has no bounded output for objects, but a reader that has."""
-    with open(fd, "rb", buffering=0, closefd=False) as file:
-        reader = module.ZstdDecompressor(max_window_size=_WINDOW).stream_reader(
-            file, read_size=_READ_SIZE, read_across_frames=True
-        )
-        try:
-            while chunk := reader.read(_CHUNK_SIZE):
-                yield chunk
-        except module.ZstdError as error:
-            raise ImageRefused(f"the layer is not a zstd stream: {error}") from None
 
 
 class Compressor(Protocol):

@@ -39,15 +39,21 @@ _CREATE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
 class Extraction:
-    """One layer on its way to disk: ``apply`` every entry, then ``finish`` once."""
+    """One layer on its way to disk: ``apply`` every entry, then ``finish`` once.
+
+    With ``whiteouts`` ``none`` it is an ordinary archive, names mean themselves, and the directory
+    may have content already.
+    """
 
     def __init__(self, root: int, *, id_map: IdMap, whiteouts: str):
-        self.ownership = Ownership(id_map)
+        self.ownership = Ownership(id_map, always=whiteouts == "none")
         self.content = ContentWriter(root)
         self._root = root
         self._overlay = whiteouts == "overlay"
+        self._plain = whiteouts == "none"
         self._directories = Directories(root, self._make_parent)
         self._mtimes: dict[bytes, int] = {}
+        self._modes: dict[bytes, int] = {}  # of directories with special bits, which come last
         self._implicit = {b""}  # directories that no entry describes
         self._hidden: set[bytes] = set()  # where this layer hides what is below
         self._opaque: set[bytes] = set()
@@ -80,6 +86,9 @@ class Extraction:
                 self._drop_idle_whiteouts(lower)
             if b"" in self._opaque and self._overlay:
                 self._hide_root(lower)
+            for path, mode in self._modes.items():
+                self._directories.begin()
+                os.fchmod(self._directories.get(path), mode)
             for path, mtime_ns in self._mtimes.items():
                 self._set_time(path, mtime_ns)
         except OSError as error:
@@ -98,7 +107,7 @@ class Extraction:
             self._set_directory(self._root, entry)
             return
         directory = self._directories.get(parent)
-        if name.startswith(WHITEOUT_PREFIX):
+        if name.startswith(WHITEOUT_PREFIX) and not self._plain:
             self._hide(directory, parent, name)
         elif entry.kind == FILE:
             self._make_file(directory, name, entry, content)
@@ -109,7 +118,7 @@ class Extraction:
 
     def _make_parent(self, directory: int, name: bytes, path: bytes) -> None:
         """Make a directory for which there was no entry yet."""
-        if name.startswith(WHITEOUT_PREFIX):
+        if name.startswith(WHITEOUT_PREFIX) and not self._plain:
             raise ImageRefused(f"{text(path)} is a directory with the name of a whiteout")
         try:
             os.mkdir(name, 0o755, dir_fd=directory)
@@ -168,7 +177,8 @@ class Extraction:
                 self._make_opaque(directory, name)
                 self._opaque.add(entry.path)
         self._implicit.discard(entry.path)
-        if made and not (entry.xattrs or entry.mode & SPECIAL or entry.uid or entry.gid):
+        simple = not (entry.xattrs or entry.mode & SPECIAL or entry.uid or entry.gid)
+        if made and simple and not self._plain:
             self._mtimes[entry.path] = entry.mtime_ns
             return
         fd = os.open(name, FLAGS | os.O_NOFOLLOW, dir_fd=directory)
@@ -182,6 +192,9 @@ class Extraction:
         os.fchown(fd, 0, 0)  # an earlier entry may have said otherwise
         self.ownership.set_open(fd, entry)
         self._mtimes[entry.path] = entry.mtime_ns
+        self._modes.pop(entry.path, None)
+        if entry.mode & SPECIAL and self.ownership.fits(entry):
+            self._modes[entry.path] = entry.mode
 
     def _make_symlink(self, directory: int, name: bytes, entry: Entry) -> None:
         try:
@@ -260,6 +273,8 @@ class Extraction:
         _touch(directory, WHITEOUT_PREFIX + hidden)
 
     def _make_opaque(self, directory: int, name: bytes) -> None:
+        if self._plain:
+            return
         fd = os.open(name or b".", FLAGS | os.O_NOFOLLOW, dir_fd=directory)
         try:
             if self._overlay:
@@ -287,6 +302,7 @@ class Extraction:
             below = path + b"/"
             for each in [each for each in self._mtimes if each == path or each.startswith(below)]:
                 del self._mtimes[each]
+                self._modes.pop(each, None)
                 self._implicit.discard(each)
         self.ownership.kept.pop(os.fsdecode(path), None)
         files.remove_at(directory, name)
@@ -310,7 +326,8 @@ class Extraction:
         """Give a directory that no entry describes what it has below, where overlayfs merges them."""
         source = None if self._is_hidden(path) else lower.open(path)
         if source is None:
-            self._mtimes.setdefault(path, 0)
+            if not self._plain:
+                self._mtimes.setdefault(path, 0)
             return
         with source:
             copy_directory_attributes(source.fds[0], self._directories.get(path))

@@ -8,10 +8,12 @@ from errno import EBADF, EINVAL, ENOSYS, ENOTSUP, ENOTTY, EXDEV
 from fcntl import ioctl
 from typing import TYPE_CHECKING, NamedTuple
 
-from rootless.storage.stack import DIRECTORY_FLAGS, MergedDirectory, Stack, Visible
+from rootless.storage.stack import DIRECTORY_FLAGS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    from rootless.storage.stack import MergedDirectory, Visible
 
 _FICLONE = 0x40049409  # ioctl_ficlone(2)
 _CREATE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
@@ -33,11 +35,8 @@ class Flattener:
         self._names: dict[tuple[int, int], bytes] = {}
         self._reflink = True
 
-    def copy(self, stack: Stack, target: str) -> None:
-        """Copy everything visible.  Raises OSError, for instance of a full disk."""
-        source = stack.open(b"")
-        if source is None:
-            return
+    def copy(self, source: MergedDirectory, target: str) -> None:
+        """Copy everything visible in ``source``, and close it.  Raises OSError, as of a full disk."""
         root = os.open(target, DIRECTORY_FLAGS)
         levels = [_Level(root, source, iter(source.entries().items()))]
         path = b""

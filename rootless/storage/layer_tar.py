@@ -6,15 +6,15 @@ import os
 from typing import TYPE_CHECKING, NamedTuple
 
 from rootless.errors import ImageRefused
-from rootless.storage.compression import decompressed
+from rootless.storage.compression import decompressed, detected
 from rootless.storage.extract import Extraction
+from rootless.storage.stack import Stack
 from rootless.storage.streams import ReadAhead
 from rootless.storage.tar_reader import Limits, TarReader
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from rootless.storage.stack import Stack
     from rootless.userns.idmap import IdMap
 
 
@@ -62,3 +62,23 @@ def unpack(request: UnpackRequest, directory: str, lower: Callable[[], Stack]) -
     return Tree(
         extraction.content.size_bytes, extraction.ownership.kept, extraction.ownership.notices()
     )
+
+
+def unpack_archive(fd: int, directory: str, id_map: IdMap) -> tuple[str, ...]:
+    """Unpack an ordinary tar archive, compressed or not, into a directory that may have content.
+
+    Names mean themselves, also those of whiteouts.  Returns notices.
+    """
+    os.umask(0)
+    root = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    stream = ReadAhead(detected(fd))
+    try:
+        extraction = Extraction(root, id_map=id_map, whiteouts="none")
+        reader = TarReader(stream)
+        for entry in reader:
+            extraction.apply(entry, reader.content())
+        extraction.finish(Stack(()))
+    finally:
+        stream.close()
+        os.close(root)
+    return extraction.ownership.notices()

@@ -9,7 +9,6 @@ import os
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, NamedTuple
 
-from rootless import files
 from rootless.errors import StoreFailed
 from rootless.image.digest import ChainID, DiffID, Digest
 from rootless.storage.layer_store import LayerStore
@@ -130,21 +129,6 @@ class Layers:
 
         It vanishes at once, by renaming, and is then removed; a crash leaves it in the trash.
         """
-        path = self._trashed(path)
-        try:
-            files.remove_tree(path, missing_ok=True)  # most trees have only files of the caller
-        except PermissionError:
-            from rootless.userns import enter
+        from rootless.storage.removal import remove
 
-            enter.call(lambda: files.remove_tree(path, missing_ok=True), self._id_map)
-
-    def _trashed(self, path: str) -> str:
-        if os.path.dirname(path) == self._paths.trash:
-            return path
-        os.makedirs(self._paths.trash, mode=0o700, exist_ok=True)
-        trash = f"{self._paths.trash}/{files.random_name()}"
-        try:
-            os.rename(path, trash)
-        except OSError:
-            return path  # missing, on another file system, or a directory of a subordinate id
-        return trash
+        remove(self._paths, self._id_map, path)

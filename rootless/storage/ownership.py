@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from rootless.storage import attributes
 from rootless.storage.attributes import Owners, Stat
-from rootless.storage.tar_reader import text
+from rootless.storage.tar_reader import DIRECTORY, text
 
 if TYPE_CHECKING:
     from rootless.storage.tar_reader import Entry
@@ -32,7 +32,8 @@ class _First(NamedTuple):
 class Ownership:
     """The owners of one layer's files under one id map."""
 
-    def __init__(self, id_map: IdMap):
+    def __init__(self, id_map: IdMap, *, always: bool = False):
+        self._always = always  # also 0:0, where what is made may have inherited another group
         self.kept: dict[str, str] = {}  # records of links and the like, which have no user xattrs
         self._owners = Owners(id_map)
         self._single = id_map.is_single
@@ -41,14 +42,18 @@ class Ownership:
         self._lost: dict[str, bytes] = {}  # xattrs that could not be kept, with their first file
 
     def set_open(self, fd: int, entry: Entry) -> None:
-        """Owner, special mode bits and xattrs, in the order in which they do not undo each other."""
+        """Owner, special mode bits and xattrs, in the order in which they do not undo each other.
+
+        The special bits of a directory are left out: with the set-group-ID bit it would pass its
+        group on to what is still to be made in it.
+        """
         fits = self._owners.fit(entry.uid, entry.gid)
-        if fits and (entry.uid or entry.gid):
+        if fits and (entry.uid or entry.gid or self._always):
             fits = _chown(fd, entry)
         if not fits:
             self._misfit(entry)
             self.keep(fd, entry.path, Stat(entry.uid, entry.gid, entry.mode))
-        elif entry.mode & SPECIAL:
+        elif entry.mode & SPECIAL and entry.kind != DIRECTORY:
             os.fchmod(fd, entry.mode)
         if entry.xattrs:
             self._set_xattrs(fd, entry)
@@ -56,7 +61,7 @@ class Ownership:
     def set_closed(self, directory: int, name: bytes, entry: Entry) -> None:
         """The same for what is not opened: symbolic links and FIFOs.  Sets the time as well."""
         fits = self._owners.fit(entry.uid, entry.gid)
-        if fits and (entry.uid or entry.gid):
+        if fits and (entry.uid or entry.gid or self._always):
             fits = _lchown(directory, name, entry)
         if not fits:
             self._misfit(entry)
@@ -65,6 +70,10 @@ class Ownership:
             self._set_xattrs(f"/proc/self/fd/{directory}/{os.fsdecode(name)}", entry)
         times = (entry.mtime_ns, entry.mtime_ns)
         os.utime(name, ns=times, dir_fd=directory, follow_symlinks=False)
+
+    def fits(self, entry: Entry) -> bool:
+        """Whether the owner can be as the entry says."""
+        return self._owners.fit(entry.uid, entry.gid)
 
     def keep(self, fd: int, path: bytes, record: Stat) -> None:
         """Write down beside the file what it should be."""

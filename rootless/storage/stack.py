@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import stat
+from errno import ELOOP
 from typing import TYPE_CHECKING, NamedTuple
 
 from rootless.storage import attributes
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
 DIRECTORY_FLAGS = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 WHITEOUT_PREFIX = b".wh."
 OPAQUE_FILE = b".wh..wh..opq"
+_MOST_LINKS = 40  # path_resolution(7)
 
 
 class Visible(NamedTuple):
@@ -103,6 +105,35 @@ class Stack:
 
     def __init__(self, directories: tuple[str, ...]):
         self._directories = directories
+
+    def resolve(self, path: bytes) -> bytes | None:
+        """The path without links, followed inside the root; None when nothing is there.
+
+        Raises OSError ELOOP for more than 40 links.
+        """
+        done: list[bytes] = []
+        left = [name for name in reversed(path.split(b"/")) if name not in (b"", b".")]
+        links = 0
+        while left:
+            name = left.pop()
+            if name == b"..":
+                del done[-1:]
+                continue
+            with self.open(b"/".join(done)) or MergedDirectory([]) as parent:
+                found = parent.find(name)
+                if found is None:
+                    return None
+                if not stat.S_ISLNK(found.status.st_mode):
+                    done.append(name)
+                    continue
+                target = os.readlink(name, dir_fd=found.directory)
+            links += 1
+            if links > _MOST_LINKS:
+                raise OSError(ELOOP, os.strerror(ELOOP), os.fsdecode(path))
+            if target.startswith(b"/"):
+                done.clear()
+            left += [part for part in reversed(target.split(b"/")) if part not in (b"", b".")]
+        return b"/".join(done)
 
     def open(self, path: bytes) -> MergedDirectory | None:
         """The directory visible at ``path``; the root is empty."""

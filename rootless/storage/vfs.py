@@ -45,7 +45,9 @@ class Vfs:
             os.umask(0)
             files.remove_tree(root, missing_ok=True)  # what a crash left
             os.mkdir(root, 0o755)
-            Flattener().copy(Stack(directories), root)
+            source = Stack(directories).open(b"")
+            if source is not None:
+                Flattener().copy(source, root)
 
         enter.call(copy, self._id_map)
         os.close(os.open(_stamp(bundle), os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600))

@@ -273,6 +273,30 @@ def test_owners(store):
     assert record["kept"]["farfifo"] == "0:3000000:0644"
 
 
+def test_a_group_is_not_inherited_from_a_directory_with_the_set_group_id_bit(ranged):
+    (chain,) = ranged.unpack(
+        archive(
+            directory("./", 0o2755, gid=3),
+            directory("mail", 0o2775, gid=8),
+            member("mail/root"),
+            directory("mail/d"),
+            symlink("mail/l", "root"),
+            member("mail/implicit/f"),
+            hard_link("mail/h", "mail/root"),
+        )
+    )
+    tree = ranged.tree((chain,))
+    assert {path: (node.gid, oct(node.mode)) for path, node in tree.items() if path != "."} == {
+        "mail": (8, "0o2775"),
+        "mail/root": (0, "0o644"),
+        "mail/d": (0, "0o755"),
+        "mail/l": (0, "0o777"),
+        "mail/implicit": (0, "0o755"),
+        "mail/implicit/f": (0, "0o644"),
+        "mail/h": (0, "0o644"),
+    }
+
+
 def test_device_nodes_become_empty_files_with_a_record(store):
     (chain,) = store.unpack(
         archive(

@@ -1,15 +1,19 @@
 from __future__ import annotations
 
+import bz2
 import gzip
 import hashlib
+import lzma
 import os
+import threading
 import zlib
 
 import pytest
 
+from rootless import files
 from rootless.errors import ImageRefused, Unsupported
 from rootless.storage import compression
-from rootless.storage.compression import compressor, decompressed
+from rootless.storage.compression import compressor, decompressed, detected
 from rootless.storage.streams import ReadAhead, WriteBehind, read_all
 
 TEXT = b"".join(b"%d lines of a layer\n" % n for n in range(200_000))
@@ -75,11 +79,54 @@ def test_zstd_in_several_frames_and_damaged(tmp_path):
         unpacked(tmp_path, b"x" + once, "zstd")
 
 
+@pytest.mark.parametrize("kind", ["gzip", "xz", "bzip2", "zstd", "none"])
+def test_archives_say_how_they_are_compressed_also_from_a_pipe(kind):
+    content = TEXT[:50_000]
+    if kind == "zstd":
+        pytest.importorskip("zstandard")
+        fd = os.memfd_create("z")
+        out = WriteBehind(fd, compressor("zstd"))
+        out.write(content)
+        out.close()
+        packed = os.pread(fd, 1 << 20, 0)
+        os.close(fd)
+    else:
+        pack = {"gzip": gzip.compress, "xz": lzma.compress, "bzip2": bz2.compress, "none": bytes}
+        packed = pack[kind](content)
+    for whole, copies in ((packed, 1), (packed + packed, 2)):
+        assert b"".join(through_a_pipe(whole)) == content * copies
+    if kind in ("gzip", "xz", "bzip2"):  # the package zstandard ends without a word
+        with pytest.raises(ImageRefused):
+            list(through_a_pipe(packed[:-20]))
+
+
+def through_a_pipe(content: bytes):
+    read_end, write_end = os.pipe()
+
+    def write() -> None:
+        files.write_all(write_end, content)
+        os.close(write_end)
+
+    thread = threading.Thread(target=write)
+    thread.start()
+    yield from detected(read_end)
+    thread.join()
+    os.close(read_end)
+
+
+def test_damaged_xz_and_bzip2_are_refused(tmp_path):
+    for kind, pack in (("xz", lzma.compress), ("bzip2", bz2.compress)):
+        damaged = bytearray(pack(TEXT))
+        damaged[len(damaged) // 2] ^= 0xFF
+        with pytest.raises(ImageRefused, match=kind):
+            unpacked(tmp_path, bytes(damaged), kind)
+
+
 def test_unknown_compression_is_refused_by_name():
-    with pytest.raises(Unsupported, match="lzma"):
-        decompressed(0, "lzma")
-    with pytest.raises(Unsupported, match="lzma"):
-        compressor("lzma")
+    with pytest.raises(Unsupported, match="lzip"):
+        decompressed(0, "lzip")
+    with pytest.raises(Unsupported, match="lzip"):
+        compressor("lzip")
 
 
 @pytest.mark.parametrize("kind", ["gzip", "zstd", "none"])

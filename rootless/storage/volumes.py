@@ -1,0 +1,280 @@
+"""Named volumes: ``volumes/<name>/{volume.json,_data/}``.
+
+HOST SIDE; what is in ``_data`` may belong to subordinate ids and is touched inside the user namespace.
+Whether a volume is in use is the engine's business, which knows the containers.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from typing import TYPE_CHECKING, NamedTuple, TypedDict, TypeVar
+
+from rootless import files
+from rootless.errors import Conflict, InvalidRequest, NotFound, StoreFailed
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from rootless.paths import Paths
+    from rootless.rootfs import Rootfs
+    from rootless.userns.idmap import IdMap
+
+T = TypeVar("T")
+_FIRST = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789")
+_NAME = _FIRST | frozenset("_.-")
+
+
+class VolumeRecord(TypedDict, total=False):
+    """volume.json; ``filled`` says that content of an image was copied up, or never will be."""
+
+    created: str
+    labels: dict[str, str]
+    options: dict[str, str]
+    anonymous: bool
+    filled: bool
+
+
+class Volume(NamedTuple):
+    """A volume; ``path`` is the directory that containers mount."""
+
+    name: str
+    path: str
+    created: str
+    labels: dict[str, str]
+    options: dict[str, str]
+    anonymous: bool
+
+
+class Volumes:
+    """The volumes of one user."""
+
+    def __init__(self, paths: Paths, id_map: IdMap):
+        self._paths = paths
+        self._id_map = id_map
+
+    def create(
+        self,
+        name: str | None = None,
+        *,
+        labels: dict[str, str] | None = None,
+        options: dict[str, str] | None = None,
+    ) -> Volume:
+        """Make an empty volume; without a name it is anonymous and gets 64 hex digits.
+
+        Raises Conflict when the name is taken, InvalidRequest when it cannot be one.
+        """
+        record: VolumeRecord = {
+            "created": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+            "labels": labels or {},
+            "options": options or {},
+            "anonymous": name is None,
+            "filled": False,
+        }
+        name = files.random_name(32) if name is None else check_name(name)
+        os.makedirs(self._paths.volumes, mode=0o700, exist_ok=True)
+        with files.scratch(self._paths.scratch, "volume") as directory:
+            data = f"{directory}/_data"
+            os.mkdir(data)
+            os.chmod(data, 0o755)  # it is seen inside; the directories above are private
+            _write(directory, record)
+            if not files.publish(directory, self._directory(name)):
+                raise Conflict(
+                    f"the volume {name} exists already", hint=f"rootless volume inspect {name}"
+                )
+        return self.get(name)
+
+    def get(self, name: str) -> Volume:
+        """The volume of that name, or of that unambiguous beginning of an anonymous one.
+
+        Raises NotFound, or InvalidRequest when several anonymous ones begin so.
+        """
+        full = self._full_name(check_name(name))
+        record = self._read(full)
+        return Volume(
+            name=full,
+            path=f"{self._directory(full)}/_data",
+            created=record.get("created", ""),
+            labels=record.get("labels", {}),
+            options=record.get("options", {}),
+            anonymous=record.get("anonymous", False),
+        )
+
+    def ensure(self, name: str) -> Volume:
+        """The volume of that name, made when there is none (``run -v name:/path``)."""
+        while True:
+            if os.path.isdir(self._directory(check_name(name))):
+                return self.get(name)
+            try:
+                return self.create(name)
+            except Conflict:
+                continue  # another process was first
+
+    def all(self) -> list[Volume]:
+        """Every volume, by name."""
+        try:
+            names = os.listdir(self._paths.volumes)
+        except FileNotFoundError:
+            return []
+        volumes = []
+        for name in sorted(names):
+            try:
+                volumes.append(self.get(name))
+            except NotFound:
+                continue  # removed meanwhile
+        return volumes
+
+    def remove(self, name: str) -> None:
+        """Remove a volume with its content.  Raises NotFound."""
+        from rootless.storage.removal import remove
+
+        volume = self.get(name)
+        remove(self._paths, self._id_map, self._directory(volume.name))
+
+    def size_bytes(self, name: str) -> int:
+        """What the volume takes on disk."""
+        from rootless.userns import enter
+
+        path = self.get(name).path
+        return enter.call(lambda: _usage(path), self._id_map)
+
+    def copy_up(self, name: str, rootfs: Rootfs, target: str) -> None:
+        """Fill a new, empty volume with what the image has at ``target``, owners and all.
+
+        Only the first container that mounts a volume does, and only while nobody wrote to it.
+        """
+        volume = self.get(name)
+        with files.lock(f"{self._directory(volume.name)}/volume.lock"):
+            record = self._read(volume.name)
+            if record.get("filled"):
+                return
+            directories = (rootfs.upper, *rootfs.lower) if rootfs.upper else rootfs.lower
+            self._inside(
+                lambda: _fill(volume.path, directories, os.fsencode(target)),
+                f"copy {target} of the image into the volume {volume.name}",
+            )
+            record["filled"] = True
+            _write(self._directory(volume.name), record)
+
+    def export(self, name: str, fd: int) -> None:
+        """Write the content as an uncompressed tar archive to a descriptor, which may be a pipe."""
+        volume = self.get(name)
+        self._inside(lambda: _export(volume.path, fd), f"export the volume {volume.name}")
+
+    def import_archive(self, name: str, fd: int) -> tuple[str, ...]:
+        """Add what an archive holds, compressed or not, to a volume; what it names is replaced.
+
+        Returns notices.  Raises ImageRefused for an archive that would leave the volume.
+        """
+        volume = self.get(name)
+        with files.lock(f"{self._directory(volume.name)}/volume.lock"):
+            notices = self._inside(
+                lambda: _import(volume.path, fd, self._id_map),
+                f"import into the volume {volume.name}",
+            )
+            record = self._read(volume.name)
+            record["filled"] = True
+            _write(self._directory(volume.name), record)
+        return notices
+
+    def _inside(self, function: Callable[[], T], action: str) -> T:
+        from rootless.userns import enter
+
+        try:
+            return enter.call(function, self._id_map)
+        except OSError as error:
+            raise StoreFailed(f"cannot {action}: {error.strerror or error}") from None
+
+    def _directory(self, name: str) -> str:
+        return f"{self._paths.volumes}/{name}"
+
+    def _full_name(self, name: str) -> str:
+        if os.path.isdir(self._directory(name)):
+            return name
+        matches = []
+        if len(name) >= 4 and os.path.isdir(self._paths.volumes):
+            matches = [
+                each
+                for each in os.listdir(self._paths.volumes)
+                if each.startswith(name) and self._read(each).get("anonymous")
+            ]
+        if not matches:
+            raise NotFound(f"no volume {name}", hint="rootless volume ls")
+        if len(matches) > 1:
+            raise InvalidRequest(f"{name} is the beginning of {len(matches)} volumes")
+        return matches[0]
+
+    def _read(self, name: str) -> VolumeRecord:
+        try:
+            text = files.read_bytes(f"{self._directory(name)}/volume.json")
+            record: VolumeRecord = json.loads(text)
+        except FileNotFoundError:
+            raise NotFound(f"no volume {name}", hint="rootless volume ls") from None
+        except ValueError as error:
+            raise StoreFailed(f"the record of the volume {name} is damaged: {error}") from None
+        return record
+
+
+def check_name(name: str) -> str:
+    """A volume's name, which is safe as a path.  Raises InvalidRequest."""
+    if not name or len(name) > 255 or name[0] not in _FIRST or not _NAME.issuperset(name):
+        raise InvalidRequest(
+            f"{name!r} is no name for a volume",
+            hint="letters, digits, '_', '.' and '-', beginning with a letter or digit",
+        )
+    return name
+
+
+def _write(directory: str, record: VolumeRecord) -> None:
+    files.write_atomic(f"{directory}/volume.json", json.dumps(record, sort_keys=True).encode())
+
+
+def _fill(path: str, directories: tuple[str, ...], target: bytes) -> None:
+    """CHILD SIDE.  Copy a directory of the stacked layers into the volume, if that is empty."""
+    from rootless.storage.flatten import Flattener
+    from rootless.storage.stack import Stack
+
+    if os.listdir(path):
+        return
+    os.umask(0)
+    stack = Stack(directories)
+    resolved = stack.resolve(target)
+    source = None if resolved is None else stack.open(resolved)
+    if source is not None:
+        Flattener().copy(source, path)
+
+
+def _export(path: str, fd: int) -> None:
+    """CHILD SIDE."""
+    from rootless.storage.changes import Skip
+    from rootless.storage.compression import compressor
+    from rootless.storage.pack import Packer
+    from rootless.storage.stack import Stack
+    from rootless.storage.tree_changes import tree_changes
+
+    Packer(fd, compressor("none")).pack(tree_changes(path, Stack(()), 0, Skip(())))
+
+
+def _import(path: str, fd: int, id_map: IdMap) -> tuple[str, ...]:
+    """CHILD SIDE."""
+    from rootless.storage.layer_tar import unpack_archive
+
+    return unpack_archive(fd, path, id_map)
+
+
+def _usage(path: str) -> int:
+    """CHILD SIDE.  Bytes of all blocks below, files with several names once."""
+    total = 0
+    seen: set[tuple[int, int]] = set()
+    for directory, _, names, fd in os.fwalk(path):
+        del directory
+        for name in (".", *names):
+            status = os.stat(name, dir_fd=fd, follow_symlinks=False)
+            if status.st_nlink > 1 and name != ".":
+                key = (status.st_dev, status.st_ino)
+                if key in seen:
+                    continue
+                seen.add(key)
+            total += status.st_blocks * 512
+    return total
