@@ -90,6 +90,13 @@ class Session:
         self._send_signal = send_signal
         self._incoming = bytearray()
         self._outgoing = bytearray()
+        self._resized, self._alarm = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
+
+    def _wake(self) -> None:
+        try:
+            os.write(self._alarm, b"w")
+        except BlockingIOError:
+            pass  # it is awake already
 
     def run(self) -> Outcome:
         """Copy until the container ends, the connection does, or the detach keys come."""
@@ -102,7 +109,8 @@ class Session:
         forwarding = None
         if self._terminal:
             self._send_size()
-            previous = signal.signal(signal.SIGWINCH, lambda *_: self._send_size())
+            # poll(2) is begun anew after a signal, so the news of one must be something to read.
+            previous = signal.signal(signal.SIGWINCH, lambda *_: self._wake())
         if self._send_signal is not None:
             numbers = [each for each in supervise.FORWARDED if each != signal.SIGWINCH]
             forwarding = supervise.Forwarding(self._send_signal, numbers)
@@ -118,6 +126,8 @@ class Session:
             if previous is not None:
                 signal.signal(signal.SIGWINCH, previous)
             self._endpoint.close()
+            os.close(self._resized)
+            os.close(self._alarm)
 
     def _send_size(self) -> None:
         from fcntl import ioctl
@@ -138,10 +148,14 @@ class Session:
         while True:
             poll = select.poll()
             poll.register(fd, select.POLLIN | (select.POLLOUT if self._outgoing else 0))
+            poll.register(self._resized, select.POLLIN)
             if stdin_open and len(self._outgoing) < attach.LARGEST_FRAME:
                 poll.register(0, select.POLLIN)
             ready = dict(poll.poll())
-            if ready.get(fd, 0) & select.POLLOUT:
+            if self._resized in ready:
+                os.read(self._resized, _CHUNK)
+                self._send_size()
+            if self._resized in ready or ready.get(fd, 0) & select.POLLOUT:
                 self._flush()
             if ready.get(fd, 0) & ~select.POLLOUT:
                 outcome = self._receive()
