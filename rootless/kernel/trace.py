@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from ctypes import c_int, c_long, c_void_p
 
 from rootless.kernel.libc import function
@@ -24,3 +25,21 @@ def resume(pid: int, signal: int = 0) -> None:
 def detach(pid: int) -> None:
     """Let a stopped process go on, untraced."""
     _ptrace(_DETACH, pid, None, None)
+
+
+def file_and_mount(path: str) -> tuple[int, int, bytes]:
+    """Which file that is, and by which mount: the host's /usr may be a volume of the container."""
+    fd = os.open(path, os.O_PATH | os.O_CLOEXEC)
+    mount = b""
+    try:
+        info = os.open(f"/proc/self/fdinfo/{fd}", os.O_RDONLY | os.O_CLOEXEC)
+        for line in os.read(info, 4096).splitlines():
+            if line.startswith(b"mnt_id"):
+                mount = line
+        os.close(info)
+        status = os.fstat(fd)
+    except PermissionError:
+        return 0, 0, mount  # a FUSE mount of the container's own shows its files to nobody else
+    finally:
+        os.close(fd)
+    return status.st_dev, status.st_ino, mount

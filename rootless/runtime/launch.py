@@ -124,27 +124,13 @@ def _watch_exec(pid: int) -> None:
         if seen.si_status == _SIGTRAP:
             break
         trace.resume(pid, 0 if seen.si_status in _STOPS else seen.si_status)
-    if _file_and_mount(f"/proc/{pid}/exe") == _file_and_mount("/proc/self/exe"):
+    if trace.file_and_mount(f"/proc/{pid}/exe") == trace.file_and_mount("/proc/self/exe"):
         raise LaunchFailed(
             "the program leads to the interpreter that runs rootless, by /proc/self/exe",
             hint="the image is made to attack whoever runs it",
             exit_code=126,
         )
     trace.detach(pid)
-
-
-def _file_and_mount(path: str) -> tuple[int, int, bytes]:
-    """Which file that is, and by which mount: the host's /usr may be a volume of the container."""
-    fd = os.open(path, os.O_PATH | os.O_CLOEXEC)
-    try:
-        with open(f"/proc/self/fdinfo/{fd}", "rb", buffering=0) as file:
-            mount = next(line for line in file.read().splitlines() if line.startswith(b"mnt_id"))
-        status = os.fstat(fd)
-    except PermissionError:
-        return 0, 0, mount  # a FUSE mount of the container's own shows its files to nobody else
-    finally:
-        os.close(fd)
-    return status.st_dev, status.st_ino, mount
 
 
 def kill(pid: int) -> None:

@@ -15,7 +15,7 @@ from resource import setrlimit
 from typing import TYPE_CHECKING, NoReturn
 
 from rootless.kernel import capability, landlock, link, namespace, process, trace
-from rootless.runtime import handshake
+from rootless.runtime import handshake, init
 from rootless.runtime.operations import Root
 
 if TYPE_CHECKING:
@@ -93,7 +93,8 @@ def _init(plan: LaunchPlan, channel: socket, stdio: tuple[int, int, int], root: 
         if channel.recv(1) != handshake.START:
             os._exit(125)
         process.set_dumpable(False)
-        traced = _let_launcher_look()
+        # With an init the program is its child, not the launcher's.
+        traced = not plan.process.init and _let_launcher_look()
         channel.send(handshake.TRACED if traced else handshake.UNTRACED)
         _Drop(plan, channel, step, traced=traced).exec()
     except OSError as error:
@@ -132,6 +133,7 @@ class _Drop:
         self.death_signal = 0 if plan.outlive else _SIGKILL
         self.channel = channel
         self.step = step
+        self.traced = traced
         self.landlock = plan.process.landlock | (0 if traced else plan.process.landlock_untraced)
 
     def exec(self) -> NoReturn:
@@ -234,7 +236,9 @@ class _Drop:
     def execute(self) -> None:
         """Try every place that PATH names; the first error that is not "no such file" counts."""
         if self.plan.init:
-            self.fork_program()
+            # Landlock holds for the child as well; without it, because it would forbid to mount, init looks.
+            look = not self.landlock and not self.traced
+            init.fork_program(self.channel, terminal=self.plan.terminal, look=look)
         failure = ENOENT
         for path in self.plan.candidates:
             try:
@@ -245,45 +249,6 @@ class _Drop:
                 if error.errno == EACCES:
                     failure = EACCES
         raise OSError(failure, "")
-
-    def fork_program(self) -> None:
-        """Return in a child, which becomes the program; stay as the init that reaps and forwards.
-
-        We keep the host's interpreter, so the container must never open our /proc/1/exe: we are not
-        dumpable, and we execute nothing.
-        """
-        everything = _signal.valid_signals()
-        _signal.pthread_sigmask(_signal.SIG_BLOCK, everything)
-        pid = os.fork()
-        if pid == 0:
-            _signal.pthread_sigmask(_signal.SIG_UNBLOCK, everything)
-            os.setsid()
-            if self.plan.terminal:
-                link.take_terminal(0)
-            return
-        self.channel.close()
-        for fd in (0, 1, 2):
-            os.close(fd)
-        while True:
-            number = _signal.sigwait(everything)
-            if number == _signal.SIGCHLD:
-                _reap_until(pid)
-            else:
-                os.kill(pid, number)
-
-
-def _reap_until(program: int) -> None:
-    """Collect what has ended; end like the program when it is among it."""
-    while True:
-        try:
-            pid, status = os.waitpid(-1, os.WNOHANG)
-        except ChildProcessError:
-            return
-        if pid == 0:
-            return
-        if pid == program:
-            code = os.waitstatus_to_exitcode(status)
-            os._exit(code if code >= 0 else 128 - code)
 
 
 def _fork_fuse(plan: LaunchPlan, channel: socket) -> int:

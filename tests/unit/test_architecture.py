@@ -60,7 +60,7 @@ IMPURE_MODULES = {
 STAGE = "runtime/stage.py"
 STAGE_MAY_IMPORT = {
     *("__future__", "os", "struct", "typing", "errno", "gc", "_signal", "resource", "_socket"),
-    *("rootless.runtime.handshake", "rootless.runtime.operations"),
+    *("rootless.runtime.handshake", "rootless.runtime.init", "rootless.runtime.operations"),
 }
 
 # Each costs a start 2 to 120 ms; functions that need one import it (docs/architecture.md).
