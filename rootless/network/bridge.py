@@ -7,7 +7,7 @@ for the kernel moves an interface only where the mover has CAP_NET_ADMIN on both
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from pyroute2 import IPRoute  # type: ignore[import-untyped]  # has no types
 from pyroute2.netlink.exceptions import NetlinkError  # type: ignore[import-untyped]
@@ -15,7 +15,7 @@ from pyroute2.netlink.exceptions import NetlinkError  # type: ignore[import-unty
 from rootless import files
 from rootless.errors import HostLacks
 from rootless.kernel import namespace
-from rootless.network.records import bridge_name
+from rootless.network.records import bridge_name, mtu_of
 
 if TYPE_CHECKING:
     from rootless.network.records import NetworkRecord
@@ -33,8 +33,8 @@ class Endpoint(NamedTuple):
     bridge: str
     interface: str
     addresses: tuple[tuple[str, int], ...]
-    mac_address: str | None
-    mtu: int | None
+    mac_address: str
+    mtu: int
 
 
 class Switch:
@@ -48,10 +48,7 @@ class Switch:
     def add_bridge(self, record: NetworkRecord) -> None:
         """Make the bridge of a network and give it the gateways' addresses."""
         name = bridge_name(record)
-        options: dict[str, Any] = (
-            {"mtu": int(record["options"]["mtu"])} if "mtu" in record["options"] else {}
-        )
-        self._routes.link("add", ifname=name, kind="bridge", **options)
+        self._routes.link("add", ifname=name, kind="bridge", mtu=mtu_of(record))
         index = self._index(name)
         for each in record["subnets"]:
             length = int(each["subnet"].partition("/")[2])
@@ -64,16 +61,22 @@ class Switch:
     def attach(self, endpoint: Endpoint, target: int) -> str:
         """Plug a network namespace (a descriptor) into a bridge; returns the name of our end."""
         ours = f"v{files.random_name(6)}"
-        peer: dict[str, Any] = {"ifname": endpoint.interface, "net_ns_fd": target}
-        if endpoint.mac_address:
-            peer["address"] = endpoint.mac_address
-        options: dict[str, Any] = {}
-        if endpoint.mtu:
-            options["mtu"] = peer["mtu"] = endpoint.mtu
+        peer = {
+            "ifname": endpoint.interface,
+            "net_ns_fd": target,
+            "address": endpoint.mac_address,
+            "mtu": endpoint.mtu,
+        }
         master = self._index(endpoint.bridge)
         try:
             self._routes.link(
-                "add", ifname=ours, kind="veth", peer=peer, master=master, state="up", **options
+                "add",
+                ifname=ours,
+                kind="veth",
+                peer=peer,
+                mtu=endpoint.mtu,
+                master=master,
+                state="up",
             )
             self._configure(endpoint, target)
         except NetlinkError as error:

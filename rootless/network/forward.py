@@ -19,12 +19,13 @@ from _socket import (
     SOCK_CLOEXEC,
     SOCK_DGRAM,
     SOCK_NONBLOCK,
-    SOCK_STREAM,
     SOL_SOCKET,
     TCP_NODELAY,
     socket,
 )
 from typing import NamedTuple, Protocol
+
+from rootless.network.transparent import new_socket, seen_as
 
 _BUFFER_BYTES = 256 << 10
 _ROUNDS = 16  # how much one socket may do before others have their turn
@@ -48,6 +49,7 @@ class Source(NamedTuple):
     is_udp: bool
     address: str
     port: int
+    gateway: str | None = None  # shows clients as themselves, or as this; None: as ourselves
 
 
 class _Watcher(Protocol):
@@ -119,13 +121,14 @@ class _Listener:
     def ready(self, fd: int, events: int) -> None:
         for _ in range(_ROUNDS):
             try:
-                accepted, _ = self._socket._accept()  # type: ignore[attr-defined]  # of the C type
+                accepted, peer = self._socket._accept()  # type: ignore[attr-defined]  # of the C type
             except OSError:
                 return  # nobody is waiting any more, or we are out of descriptors
             client = socket(fileno=accepted)
             client.setblocking(False)
+            gateway = self._source.gateway
             try:
-                inner = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC)
+                inner = new_socket(None if gateway is None else seen_as(peer[0], gateway))
             except OSError:
                 _reset(client)
                 return

@@ -16,7 +16,7 @@ from rootless.errors import HostLacks, RootlessError
 from rootless.network import wire
 from rootless.network.dns import Dns
 from rootless.network.members import Member, Members, Wish, describe
-from rootless.network.records import bridge_name
+from rootless.network.records import bridge_name, mtu_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -213,13 +213,12 @@ class Keeper:
 
     def _plug(self, member: Member, network: str) -> None:
         place, record = member.places[network], self._bridges[network]
-        mtu = record["options"].get("mtu")
         endpoint = {
             "bridge": bridge_name(record),
             "interface": place.interface,
             "addresses": place.addresses,
             "mac_address": place.mac_address,
-            "mtu": int(mtu) if mtu else None,
+            "mtu": mtu_of(record),
         }
         answer, _ = self._order({"do": "attach", "endpoint": endpoint}, (member.namespace,))
         member.ends[network] = answer["end"]

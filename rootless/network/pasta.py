@@ -43,7 +43,7 @@ class Pasta:
         if request.ports and not self._publishes:
             from rootless.network.relay import Relay  # only where pasta's own ports do not work
 
-            relay = Relay(pid, request.ports, address=host.plan.address)
+            relay = Relay(pid, request.ports, address=host.plan.address, gateway=host.plan.gateway)
         ports = () if relay else request.ports
         argv = [self._program, *arguments(request._replace(ports=ports), host), str(pid)]
         return PastaLink(Helper(argv, ready_fd=1), request, attachment, relay=relay)

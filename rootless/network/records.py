@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
     from ipaddress import IPv4Network, IPv6Network
 
+_LARGEST_MTU = 65520
 DEFAULT = "bridge"
 """The network that ``--network bridge`` means; it is made when it is first asked for."""
 
@@ -40,6 +41,11 @@ class NetworkRecord(TypedDict):
 def bridge_name(record: NetworkRecord) -> str:
     """An interface's name has 15 bytes at most, a network's name has more."""
     return f"br-{record['id'][:12]}"
+
+
+def mtu_of(record: NetworkRecord) -> int:
+    """As large as an IP packet may be where nothing else was said: no wire has to carry it."""
+    return int(record["options"].get("mtu", _LARGEST_MTU))
 
 
 def lock(directory: str, *, shared: bool = False) -> int:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from rootless.errors import HostLacks
 from rootless.kernel import process
-from rootless.network import forward, inside, publish
+from rootless.network import forward, inside, publish, transparent
 from rootless.network.forward import Source
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ class Relay:
     Raises Conflict or HostLacks for a port that cannot be had.  The caller should be single-threaded.
     """
 
-    def __init__(self, pid: int, mappings: tuple[PortMapping, ...], *, address: str):
+    def __init__(self, pid: int, mappings: tuple[PortMapping, ...], *, address: str, gateway: str):
         sockets = [(publish.listen(each), each) for each in mappings]
         self._ready, ready_write = os.pipe2(os.O_CLOEXEC)
         sources = tuple(
@@ -33,7 +33,7 @@ class Relay:
             for bound, each in sockets
         )
         self.pid = inside.fork(
-            lambda: _run(pid, sources, ready_write),
+            lambda: _run(pid, sources, gateway, ready_write),
             name="ports",
             kept=(ready_write, *(source.descriptor for source in sources)),
         )
@@ -71,12 +71,15 @@ class Relay:
         os.close(self._ready)
 
 
-def _run(pid: int, sources: tuple[Source, ...], ready: int) -> None:
+def _run(pid: int, sources: tuple[Source, ...], gateway: str, ready: int) -> None:
     """In the forked child."""
     try:
         inside.enter(pid)
         process.set_parent_death_signal(signal.SIGKILL)  # the new credentials cleared it
         process.set_no_new_privileges()
+        ports = tuple(dict.fromkeys(each.port for each in sources if not each.is_udp))
+        if ports and transparent.prepare(sources[0].address, ports):
+            sources = tuple(each._replace(gateway=gateway) for each in sources)
         forward.raise_descriptor_limit()
         os.write(ready, b"ready")
         os.close(ready)

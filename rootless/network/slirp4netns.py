@@ -48,7 +48,7 @@ class Slirp4netns:
         if request.ports and control is None:
             from rootless.network.relay import Relay  # only with published ports
 
-            relay = Relay(pid, request.ports, address=host.plan.address)
+            relay = Relay(pid, request.ports, address=host.plan.address, gateway=host.plan.gateway)
         argv = [self._program, *arguments(request, host, control=control), str(pid)]
         argv.append(request.interface)
         return SlirpLink(

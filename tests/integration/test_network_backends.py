@@ -131,6 +131,22 @@ print(total)
         link.close()
 
 
+def test_the_relay_shows_the_clients_address_and_never_the_loopback(namespace, needs_slirp4netns):
+    ports = free(PortMapping("", 0, 80))
+    link = Slirp4netns(SLIRP).start(namespace.pid, NetworkRequest(ports=ports))
+    try:
+        attachment = link.wait()
+        namespace.serve("greeting", 80)
+        for address in ("127.0.0.1", "::1"):
+            seen = ask("greeting", address, ports[0].host_port)
+            assert seen == f"::ffff:{attachment.gateway}", "a program may trust its own loopback"
+        if attachment.host_address:
+            seen = ask("greeting", attachment.host_address, ports[0].host_port)
+            assert seen == f"::ffff:{attachment.host_address}"
+    finally:
+        link.close()
+
+
 def test_a_port_where_nobody_listens_inside_is_refused_to_the_client(namespace, needs_slirp4netns):
     ports = free(PortMapping("127.0.0.1", 0, 80))
     link = Slirp4netns(SLIRP).start(namespace.pid, NetworkRequest(ports=ports))
