@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING
 
+from rootless import files
 from rootless.build.archive import write_tree
 from rootless.build.copy import place_entry
 from rootless.build.placement import Placement
@@ -84,7 +85,7 @@ def _export_files(engine: Engine, output: Output, builds: list[Built], scratch: 
         if len(builds) > 1:
             # As docker: a directory for each platform.
             place = f"{place}/{built.platform.replace('/', '_')}"
-        bundle = f"{scratch}/export-{built.platform.replace('/', '_')}"
+        bundle = f"{scratch}/export-{files.random_name(4)}"
         os.makedirs(f"{bundle}/rootfs", mode=0o700)
         rootfs = read_only(engine.driver.rootfs(built.chain, bundle))
         if output.type == "local":
