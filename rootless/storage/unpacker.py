@@ -143,6 +143,8 @@ class Foreman:
                     else:
                         self._from_worker(key.data)
                 self._advance()
+        except BrokenPipeError:
+            pass  # the host gave up while we were about to tell it something
         finally:
             self._give_up()
 
