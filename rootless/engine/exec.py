@@ -63,7 +63,7 @@ def plan_of(
     engine: Engine, container: Container, request: ExecRequest, *, pid: int | None = None
 ) -> LaunchPlan:
     """How the process joins the container whose init is ``pid``."""
-    pid = running_pid(container) if pid is None else pid
+    pid = store.process_to_join(running_pid(container) if pid is None else pid)
     spec = container.spec()
     process = _process(spec["process"], request, pid)
     return plan_exec(

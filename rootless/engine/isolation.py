@@ -60,7 +60,7 @@ def _of_container(engine: Engine, kind: str, name: str) -> dict[str, str]:
         )
     from rootless.kernel.namespace import FILES
 
-    place = f"/proc/{state['pid']}/ns"
+    place = f"/proc/{store.process_to_join(state['pid'])}/ns"
     return {"user": f"{place}/user", kind: f"{place}/{FILES.get(kind, kind)}"}
 
 

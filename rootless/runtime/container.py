@@ -279,6 +279,22 @@ def process_start_time(pid: int) -> int:
     return int(stat[stat.rindex(b")") + 2 :].split()[19])
 
 
+def process_to_join(pid: int) -> int:
+    """A process by which the namespaces of the container whose first process is ``pid`` can be opened.
+
+    An init of ours (``--init``) keeps the host's interpreter and so lets nobody look at it, us included;
+    its oldest child is the program, which does.
+    """
+    try:
+        os.stat(f"/proc/{pid}/ns/user")
+    except PermissionError:
+        children = files.read_bytes(f"/proc/{pid}/task/{pid}/children").split()
+        return int(children[0]) if children else pid
+    except FileNotFoundError:
+        pass  # it has ended; whoever opens the namespaces will say so
+    return pid
+
+
 def _read_json(path: str) -> Any:
     import json
 
