@@ -24,7 +24,7 @@ _REFUSED = (
         "cpuset_cpus",
         "cpuset_mems",
     ),
-    *("userns", "manifest"),
+    *("userns", "manifest", "squash", "squash_all"),
 )
 _FORMATS = ("oci", "docker")
 

@@ -202,7 +202,9 @@ def _place_for(parent: str, needed: set[str], limits: tuple[Limit, ...]) -> str:
     while needed and _is_writable(place):
         given = _controllers(place, "cgroup.subtree_control")
         missing = needed - given
-        if not missing or _hand_down(place, missing):
+        # With processes of its own it would become the root of a threaded subtree, which takes no
+        # containers, and so would spoil the place for everybody.
+        if not _lives_in(place) and (not missing or _hand_down(place, missing)):
             return place
         place = os.path.dirname(place)
     if not needed:
@@ -214,6 +216,10 @@ def _place_for(parent: str, needed: set[str], limits: tuple[Limit, ...]) -> str:
         hint="start it with: systemd-run --user --scope -p Delegate=yes rootless ..."
         f", or an administrator can put Delegate={controller} into user@.service",
     )
+
+
+def _lives_in(place: str) -> bool:
+    return bool(Cgroup(place)._read("cgroup.procs").split())
 
 
 def _hand_down(place: str, missing: set[str]) -> bool:
