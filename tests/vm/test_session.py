@@ -48,6 +48,8 @@ def test_a_share_of_a_processor_is_what_is_given(machine, needs_cgroup_controlle
 
 def test_a_fork_bomb_stops_at_the_limit_and_the_machine_lives(machine, needs_cgroup_controllers):
     bomb = "b() { b | b & }; b; sleep 3; cat /sys/fs/cgroup/pids.current 2>/dev/null || true"
+    limited = (*RUN, "--pids-limit", "32", IMAGE)
+    assert machine(*limited, "cat", "/sys/fs/cgroup/pids.max").stdout == "32\n"
     begin = time.monotonic()
     machine(*RUN, "--pids-limit", "32", IMAGE, "timeout", "8", "sh", "-c", bomb, check=False)
     assert time.monotonic() - begin < 60
