@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from rootless import files
 from rootless.errors import Conflict, NotFound, RootlessError
+from rootless.runtime import cgroup
 from rootless.runtime import container as store
 
 if TYPE_CHECKING:
@@ -37,6 +38,9 @@ def sweep_containers(engine: Engine) -> None:
     """What containers left whose supervisor was killed: their cgroup, their state, and with ``--rm`` all."""
     for directory in _entries(f"{engine.paths.run}/containers"):
         _sweep_container(engine, directory)
+    parent = cgroup.delegated(engine.host.cgroup2_mount)
+    if parent is not None:
+        cgroup.remove_leftovers(parent)
 
 
 def _entries(directory: str) -> list[str]:
@@ -54,6 +58,9 @@ def _sweep_container(engine: Engine, directory: str) -> None:
     try:
         with files.lock(f"{directory}/alive.lock", wait=False):
             _end_cgroup(directory)
+            parent = cgroup.delegated(engine.host.cgroup2_mount)
+            if parent is not None:
+                cgroup.remove_leftovers(parent, container_id=os.path.basename(directory))
             files.remove_tree(directory, missing_ok=True)
     except (Conflict, FileNotFoundError):
         return  # it runs
@@ -75,9 +82,9 @@ def _end_cgroup(directory: str) -> None:
     if state.get("cgroup"):
         from rootless.runtime.cgroup import Cgroup
 
-        cgroup = Cgroup(state["cgroup"])
-        cgroup.kill()
-        cgroup.remove()
+        left = Cgroup(state["cgroup"])
+        left.kill()
+        left.remove()
 
 
 def _age_s(path: str) -> float:

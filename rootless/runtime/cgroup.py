@@ -240,6 +240,28 @@ def _controllers(path: str, name: str) -> set[str]:
         return set()
 
 
+def remove_leftovers(parent: str, *, older_than_s: float = 1.0, container_id: str = "") -> None:
+    """Remove empty cgroups of ours below ``parent`` and its ancestors that a killed process left.
+
+    That of ``container_id``, which is known to be nobody's, goes whatever its age.
+    """
+    place = parent
+    while _is_writable(place):
+        for name in os.listdir(place):
+            path = f"{place}/{name}"
+            if not name.startswith(_PREFIX) or not os.path.isdir(path):
+                continue
+            try:
+                # A young one may be about to get its first process; rmdir(2) refuses one that has any.
+                known = container_id and name == _PREFIX + container_id[:32]
+                old = time.time() - os.stat(path).st_mtime > older_than_s
+                if (known or old) and not _lives_in(path):
+                    os.rmdir(path)
+            except OSError:
+                continue
+        place = os.path.dirname(place)
+
+
 def _keyed(text: bytes) -> dict[str, int]:
     """A flat-keyed file: one ``KEY NUMBER`` a line."""
     pairs = (line.split() for line in text.decode().splitlines())
