@@ -36,9 +36,9 @@ def sweep(engine: Engine) -> None:
 
 def sweep_containers(engine: Engine) -> None:
     """What containers left whose supervisor was killed: their cgroup, their state, and with ``--rm`` all."""
-    for directory in _entries(f"{engine.paths.run}/containers"):
-        _sweep_container(engine, directory)
     parent = cgroup.delegated(engine.host.cgroup2_mount)
+    for directory in _entries(f"{engine.paths.run}/containers"):
+        _sweep_container(engine, directory, parent)
     if parent is not None:
         cgroup.remove_leftovers(parent)
 
@@ -50,7 +50,7 @@ def _entries(directory: str) -> list[str]:
         return []
 
 
-def _sweep_container(engine: Engine, directory: str) -> None:
+def _sweep_container(engine: Engine, directory: str, parent: str | None) -> None:
     if not os.path.exists(f"{directory}/alive.lock"):
         if _age_s(directory) > _YOUNG_S:
             files.remove_tree(directory, missing_ok=True)
@@ -58,7 +58,6 @@ def _sweep_container(engine: Engine, directory: str) -> None:
     try:
         with files.lock(f"{directory}/alive.lock", wait=False):
             _end_cgroup(directory)
-            parent = cgroup.delegated(engine.host.cgroup2_mount)
             if parent is not None:
                 cgroup.remove_leftovers(parent, container_id=os.path.basename(directory))
             files.remove_tree(directory, missing_ok=True)

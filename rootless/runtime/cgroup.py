@@ -204,7 +204,7 @@ def _place_for(parent: str, needed: set[str], limits: tuple[Limit, ...]) -> str:
         missing = needed - given
         # With processes of its own it would become the root of a threaded subtree, which takes no
         # containers, and so would spoil the place for everybody.
-        if not _lives_in(place) and (not missing or _hand_down(place, missing)):
+        if not Cgroup(place).processes() and (not missing or _hand_down(place, missing)):
             return place
         place = os.path.dirname(place)
     if not needed:
@@ -216,10 +216,6 @@ def _place_for(parent: str, needed: set[str], limits: tuple[Limit, ...]) -> str:
         hint="start it with: systemd-run --user --scope -p Delegate=yes rootless ..."
         f", or an administrator can put Delegate={controller} into user@.service",
     )
-
-
-def _lives_in(place: str) -> bool:
-    return bool(Cgroup(place)._read("cgroup.procs").split())
 
 
 def _hand_down(place: str, missing: set[str]) -> bool:
@@ -255,7 +251,7 @@ def remove_leftovers(parent: str, *, older_than_s: float = 1.0, container_id: st
                 # A young one may be about to get its first process; rmdir(2) refuses one that has any.
                 known = container_id and name == _PREFIX + container_id[:32]
                 old = time.time() - os.stat(path).st_mtime > older_than_s
-                if (known or old) and not _lives_in(path):
+                if (known or old) and not Cgroup(path).processes():
                     os.rmdir(path)
             except OSError:
                 continue
