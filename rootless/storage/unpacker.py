@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 
 _LARGEST_MESSAGE = 1 << 16
 _SIGKILL = 9
+_GONE = (BrokenPipeError, ConnectionResetError)
 
 
 class Unpacked(NamedTuple):
@@ -67,7 +68,7 @@ class Unpacker:
         job = ("job", chain_id, parent, diff_id, compression)
         try:
             socket.send_fds(self._channel, [marshal.dumps(job)], [source_fd])
-        except BrokenPipeError:
+        except _GONE:
             pass  # wait() finds out what happened
 
     def wait(self) -> list[Unpacked]:
@@ -78,9 +79,9 @@ class Unpacker:
         unpacked = []
         try:
             self._channel.send(marshal.dumps(("end",)))
-        except BrokenPipeError:
+        except _GONE:
             pass
-        while message := self._channel.recv(_LARGEST_MESSAGE):
+        while message := self._receive():
             kind, *values = marshal.loads(message)
             if kind == "unpacked":
                 unpacked.append(Unpacked(*values))
@@ -89,6 +90,17 @@ class Unpacker:
             else:
                 _raise_again(*values)
         raise StoreFailed("the process that unpacks layers has died", hint="is memory short?")
+
+    def _receive(self) -> bytes:
+        """The next message; empty at the end.
+
+        A foreman that ended with something of ours unread leaves a reset, which the kernel reports
+        once, before what the foreman had to say; that is still in the queue behind it.
+        """
+        try:
+            return self._channel.recv(_LARGEST_MESSAGE)
+        except ConnectionResetError:
+            return self._channel.recv(_LARGEST_MESSAGE)
 
     def close(self) -> None:
         """End the foreman, and with it everything that is not done."""
