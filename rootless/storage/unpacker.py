@@ -155,7 +155,7 @@ class Foreman:
                     else:
                         self._from_worker(key.data)
                 self._advance()
-        except BrokenPipeError:
+        except _GONE:
             pass  # the host gave up while we were about to tell it something
         finally:
             self._give_up()
