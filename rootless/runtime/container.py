@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from rootless.runtime.spec import Spec
 
 _ID_LENGTH = 64
+SHORT_ID_LENGTH = 12  # as docker shows it
 _NAME_FIRST = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789")
 _NAME_REST = _NAME_FIRST | frozenset("_.-")
 
@@ -156,8 +157,14 @@ def check_name(kind: str, name: str) -> str:
 
 
 def new_id() -> str:
-    """64 random hex digits."""
-    return files.random_name(_ID_LENGTH // 2)
+    """64 random hex digits; the short form is a host name, so it is never a number.
+
+    Resolvers read a name of digits alone as an address (inet_aton(3)), and find nobody.
+    """
+    while True:
+        made = files.random_name(_ID_LENGTH // 2)
+        if not made[:SHORT_ID_LENGTH].isdigit():
+            return made
 
 
 def timestamp(seconds_ns: int | None = None) -> str:
