@@ -121,7 +121,7 @@ class FaultyProxy:
         fault = self._fault(handler.command, handler.path)
         if fault is not None and fault.reset:
             self._note(handler, 0)
-            _reset(handler.connection)
+            _reset(handler)
             return
         if fault is not None and fault.status:
             self._note(handler, fault.status)
@@ -219,7 +219,9 @@ def _spoil(
         pass  # the client had enough
 
 
-def _reset(connection: socket.socket) -> None:
-    """Close so that the peer gets RST."""
+def _reset(handler: BaseHTTPRequestHandler) -> None:
+    """Close so that the peer gets RST, which the kernel sends when the handler lets go of its files too."""
+    connection = handler.connection
     connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
     connection.close()
+    handler.close_connection = True
