@@ -5,7 +5,7 @@ An engine function takes ``report: Report = ignore`` and calls it with events.  
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from rootless.typed import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import os
 from functools import cached_property
-from typing import TYPE_CHECKING
 
 from rootless import probes
 from rootless.kernel import capability
+from rootless.typed import TYPE_CHECKING
 from rootless.userns import idmap
 
 if TYPE_CHECKING:

@@ -6,9 +6,9 @@ Paths are absolute ``str``: they go straight into system calls.
 from __future__ import annotations
 
 import os
-from typing import NamedTuple
 
 from rootless.errors import StoreFailed
+from rootless.typed import NamedTuple
 
 
 class Paths(NamedTuple):

@@ -7,11 +7,11 @@ An answer is an empty text for "works" or the reason why not.  It is kept under 
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING
 from zlib import crc32
 
 from rootless import files
 from rootless.errors import RootlessError
+from rootless.typed import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -12,10 +12,10 @@ import signal
 import subprocess
 from _socket import AF_UNIX, SOCK_CLOEXEC, SOCK_STREAM
 from socket import socket
-from typing import NamedTuple
 
 from rootless.build import child
 from rootless.errors import HostLacks, NotFound
+from rootless.typed import NamedTuple
 
 _CHUNK = 1 << 16
 

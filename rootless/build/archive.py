@@ -5,9 +5,9 @@ from __future__ import annotations
 import os
 import tarfile
 from stat import S_IMODE, S_ISBLK, S_ISCHR, S_ISDIR, S_ISFIFO, S_ISLNK, S_ISREG
-from typing import TYPE_CHECKING
 
 from rootless.build.selection import Item, View, describe, walk
+from rootless.typed import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from rootless.build.selection import Description, Entry

@@ -6,8 +6,6 @@ image again.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, NamedTuple, cast
-
 from rootless.build.history import COMMENT
 from rootless.image.digest import digest_of
 from rootless.image.documents import (
@@ -19,6 +17,7 @@ from rootless.image.documents import (
     OCI_MANIFEST,
     to_json,
 )
+from rootless.typed import TYPE_CHECKING, Any, NamedTuple, cast
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence

@@ -7,7 +7,6 @@ an ignore file takes files away, and with drivers that cannot stack in place.
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING, NamedTuple
 
 from rootless.build.copy import place_entry
 from rootless.build.overlays import merged_directories, top_file
@@ -17,6 +16,7 @@ from rootless.build.selection import Item, View, select, walk
 from rootless.errors import NotFound
 from rootless.runtime.options import Mount
 from rootless.storage.attributes import Owners
+from rootless.typed import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Callable

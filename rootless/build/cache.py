@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import json
 import os
-from typing import TYPE_CHECKING, Any, NamedTuple
 
 from rootless import files
 from rootless.build.fingerprint import changed_parts
@@ -17,6 +16,7 @@ from rootless.build.keys import difference
 from rootless.errors import RootlessError
 from rootless.image.digest import DiffID, Digest, encoded, parse_digest
 from rootless.storage.compression import MEDIA_TYPES
+from rootless.typed import TYPE_CHECKING, Any, NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping

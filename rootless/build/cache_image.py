@@ -7,12 +7,12 @@ steps, and a tar for each cache mount.
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, Any, NamedTuple
 
 from rootless.build.cache import Record, parse_record
 from rootless.errors import ImageRefused, RootlessError
 from rootless.image.digest import Digest, digest_of, parse_digest
 from rootless.image.documents import OCI_LAYER, OCI_MANIFEST, to_json
+from rootless.typed import TYPE_CHECKING, Any, NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

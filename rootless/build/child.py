@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import os
 import signal
-from typing import TYPE_CHECKING
 
 from rootless.kernel import process
+from rootless.typed import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import os
-from typing import NamedTuple
 
 from rootless import files
 from rootless.build.selection import View
 from rootless.dockerfile.ignore import Ignore, ignore_file_names, read_ignore_file
 from rootless.errors import InvalidRequest, NotFound
+from rootless.typed import NamedTuple
 
 _MAX_TEXT_BYTES = 16 << 20
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import posixpath
-from typing import TYPE_CHECKING
 
 from rootless.build.remotes import file_name, git_checkout, is_web_address
 from rootless.build.steps import (
@@ -18,6 +17,7 @@ from rootless.build.steps import (
 )
 from rootless.dockerfile.instructions import Add, Copy
 from rootless.errors import InvalidRequest
+from rootless.typed import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import os
 from stat import S_ISDIR, S_ISLNK, S_ISREG
-from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
 from rootless.build.permissions import parse_mode
 from rootless.build.placement import Placement, joined
 from rootless.build.selection import Item, View, describe, select, walk
 from rootless.build.unpack import unpack_archive
 from rootless.storage.attributes import Owners
+from rootless.typed import TYPE_CHECKING, NamedTuple, TypeAlias
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -9,11 +9,11 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from typing import TYPE_CHECKING, Any, NamedTuple
 
 from rootless import files
 from rootless.errors import BuildFailed, InvalidRequest, RegistryUnreachable
 from rootless.image.digest import digest_of, encoded, parse_digest
+from rootless.typed import TYPE_CHECKING, Any, NamedTuple
 
 if TYPE_CHECKING:
     from rootless.build.steps import Download

@@ -7,10 +7,10 @@ import json
 import os
 import time
 from stat import S_ISDIR, S_ISREG, S_ISSOCK
-from typing import TYPE_CHECKING
 
 from rootless import files
 from rootless.build.selection import describe, walk
+from rootless.typed import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import os
 import subprocess
-from typing import TYPE_CHECKING, NamedTuple
 
 from rootless import files
 from rootless.build.remotes import is_commit
 from rootless.build.selection import View
 from rootless.errors import BuildFailed, HostLacks, NotFound
+from rootless.typed import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
     from rootless.build.steps import GitCheckout

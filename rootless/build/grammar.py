@@ -6,11 +6,11 @@ Pure.
 from __future__ import annotations
 
 import csv
-from typing import TYPE_CHECKING, NamedTuple
 
 from rootless.build.remotes import git_checkout, is_web_address
 from rootless.build.workshop import Secret
 from rootless.errors import InvalidRequest, Unsupported
+from rootless.typed import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping

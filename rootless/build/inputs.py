@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING
 
 from rootless.build import downloads, git
 from rootless.build.fingerprint import fingerprint
 from rootless.build.patterns import escaped
 from rootless.build.selection import select
 from rootless.build.steps import CopyStep, Download, GitCheckout, RunStep, Step, TreeFiles
+from rootless.typed import TYPE_CHECKING
 from rootless.userns import enter
 
 if TYPE_CHECKING:

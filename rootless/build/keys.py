@@ -7,10 +7,10 @@ identity are kept with the cache's records, so that a miss can say what differs.
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING
 
 from rootless.build.steps import CopyStep, RunStep, Step, WorkdirStep
 from rootless.image.digest import Digest, digest_of
+from rootless.typed import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import os
 from contextlib import ExitStack, contextmanager
-from typing import TYPE_CHECKING, NamedTuple, cast
 
 from rootless import files
 from rootless.build import agent, cache_mounts, stubs
@@ -17,6 +16,7 @@ from rootless.build.trees import read_only
 from rootless.errors import InvalidRequest, NotFound
 from rootless.runtime.mounted import mount_rootfs
 from rootless.runtime.options import Mount
+from rootless.typed import TYPE_CHECKING, NamedTuple, cast
 from rootless.userns import enter
 
 if TYPE_CHECKING:

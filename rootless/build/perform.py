@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import time
-from typing import TYPE_CHECKING
 
 from rootless.build import mounts, stubs
 from rootless.build.cache import Record
@@ -18,6 +17,7 @@ from rootless.image.digest import chain_id
 from rootless.image.times import rfc3339
 from rootless.runtime.mounted import mount_rootfs
 from rootless.storage.attributes import Owners
+from rootless.typed import TYPE_CHECKING
 from rootless.userns import enter
 
 if TYPE_CHECKING:

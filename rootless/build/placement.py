@@ -10,12 +10,12 @@ import errno
 import os
 import posixpath
 from stat import S_IFMT, S_IMODE, S_ISBLK, S_ISCHR, S_ISDIR, S_ISFIFO, S_ISLNK, S_ISREG
-from typing import TYPE_CHECKING
 
 from rootless.build.selection import ROOT, Owner
 from rootless.errors import BuildFailed
 from rootless.runtime.users import MAX_FILE_BYTES, find_user
 from rootless.storage.attributes import Stat, keep_stat, set_xattrs
+from rootless.typed import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple, cast
-
 from rootless.build import state as states
 from rootless.build.stages import Choices, Outline, find_tree, global_variables, outline
 from rootless.dockerfile.arguments import proxy_arguments, resolve_arg
 from rootless.dockerfile.expansion import expand_instruction
 from rootless.dockerfile.instructions import Arg
 from rootless.errors import RootlessError
+from rootless.typed import TYPE_CHECKING, NamedTuple, cast
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

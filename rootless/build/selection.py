@@ -9,13 +9,13 @@ from __future__ import annotations
 import os
 import posixpath
 from stat import S_IFMT, S_IMODE, S_ISDIR, S_ISLNK
-from typing import TYPE_CHECKING, NamedTuple
 
 from rootless.build.patterns import component_matcher, has_wildcards, unescaped
 from rootless.dockerfile.ignore import Ignore
 from rootless.errors import BuildFailed, NotFound
 from rootless.kernel.mount import RESOLVE_IN_ROOT, RESOLVE_NO_MAGICLINKS, open_in_root
 from rootless.storage.attributes import read_xattrs, true_stat
+from rootless.typed import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 import time
-from typing import TYPE_CHECKING
 
 from rootless.build import perform
 from rootless.build.inputs import Inputs
@@ -18,6 +17,7 @@ from rootless.build.trees import Trees
 from rootless.errors import BuildFailed, RootlessError
 from rootless.events import Notice, StepDone, StepStarted
 from rootless.image.digest import chain_id
+from rootless.typed import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
-
 from rootless.build.steps import CONTEXT, SCRATCH, Tree
 from rootless.dockerfile.arguments import global_scope
 from rootless.dockerfile.expansion import expand_base
@@ -11,6 +9,7 @@ from rootless.dockerfile.instructions import Copy, Onbuild, Run
 from rootless.dockerfile.parser import parse_trigger
 from rootless.errors import InvalidRequest, NotFound
 from rootless.image.reference import parse_reference
+from rootless.typed import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

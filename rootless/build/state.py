@@ -6,7 +6,6 @@ An instruction arrives expanded; ``apply`` gives the state after it.  Nothing is
 from __future__ import annotations
 
 import posixpath
-from typing import TYPE_CHECKING, NamedTuple, cast
 
 from rootless.build import history
 from rootless.build.copies import copy_step
@@ -35,6 +34,7 @@ from rootless.dockerfile.instructions import (
     Workdir,
 )
 from rootless.errors import InvalidRequest
+from rootless.typed import TYPE_CHECKING, NamedTuple, cast
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping

@@ -6,7 +6,7 @@ and take no part in a step's identity (build.keys).
 
 from __future__ import annotations
 
-from typing import NamedTuple, TypeAlias
+from rootless.typed import NamedTuple, TypeAlias
 
 
 class Tree(NamedTuple):

@@ -10,11 +10,11 @@ from __future__ import annotations
 import os
 import posixpath
 from stat import S_ISCHR, S_ISDIR, S_ISLNK
-from typing import TYPE_CHECKING, NamedTuple
 
 from rootless.build.placement import Placement
 from rootless.kernel.mount import RESOLVE_BENEATH, RESOLVE_NO_SYMLINKS, open_in_root
 from rootless.storage.attributes import Owners
+from rootless.typed import TYPE_CHECKING, NamedTuple
 from rootless.userns import enter
 
 if TYPE_CHECKING:

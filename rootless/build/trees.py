@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING
 
 from rootless.build.selection import View
 from rootless.errors import NotFound
 from rootless.rootfs import Rootfs
 from rootless.runtime.mounted import mount_rootfs
+from rootless.typed import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping

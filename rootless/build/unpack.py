@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from stat import S_IFBLK, S_IFCHR, S_IFDIR, S_IFIFO, S_IFLNK
-from typing import TYPE_CHECKING
 
 from rootless.build.placement import joined
 from rootless.build.selection import Description, Owner
@@ -12,6 +11,7 @@ from rootless.errors import BuildFailed, ImageRefused
 from rootless.storage import tar_reader
 from rootless.storage.compression import decompressed
 from rootless.storage.tar_reader import TarReader
+from rootless.typed import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -11,7 +11,6 @@ import os
 import select
 import signal
 import time
-from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
 
 from rootless import errors
 from rootless.build import child
@@ -19,6 +18,7 @@ from rootless.build.cache import Record
 from rootless.errors import BuildFailed, RootlessError
 from rootless.events import Notice, StepDone, StepOutput, StepStarted
 from rootless.kernel import process
+from rootless.typed import TYPE_CHECKING, Any, NamedTuple, NoReturn
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

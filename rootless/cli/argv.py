@@ -8,10 +8,9 @@ is wrong.  Both read as Go's pflag does: ``--name value``, ``--name=value``, ``-
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
-
 from rootless.cli.values import boolean
 from rootless.errors import InvalidRequest, Unsupported
+from rootless.typed import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence

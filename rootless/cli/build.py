@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import os
-from typing import Any
 
 from rootless.cli import output
 from rootless.cli.reporting import Reporting
 from rootless.engine import Engine
+from rootless.typed import Any
 
 _REMOTE = ("http://", "https://", "git://", "ssh://", "git@", "git+")
 _PROXIES = ("http_proxy", "https_proxy", "ftp_proxy", "no_proxy", "all_proxy")

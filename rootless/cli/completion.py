@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
-
 from rootless.cli import load, output
 from rootless.cli.commands import NOUNS, PANELS, resolve, summary, verbs
 from rootless.cli.shown import shown_groups
 from rootless.errors import RootlessError
+from rootless.typed import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING, Any
 
 from rootless.cli import output
 from rootless.cli.phrases import human_size
 from rootless.engine import Engine
+from rootless.typed import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from rootless.engine.image_removal import Removed

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING, Any
 
 from rootless.cli import output
 from rootless.engine import Engine
 from rootless.engine.selection import select
 from rootless.errors import InvalidRequest, NotFound
+from rootless.typed import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import os
 import time
-from typing import TYPE_CHECKING, TextIO
 
 from rootless.cli import phrases
 from rootless.cli.progress import Progress
 from rootless.events import Notice, StepDone, StepOutput, StepStarted, Transfer
+from rootless.typed import TYPE_CHECKING, TextIO
 
 if TYPE_CHECKING:
     from rootless.events import Event

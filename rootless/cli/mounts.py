@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from rootless.cli.values import boolean, octal, size, split_colons, split_commas
 from rootless.engine.requests import MountRequest
 from rootless.errors import InvalidRequest, Unsupported
+from rootless.typed import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Callable

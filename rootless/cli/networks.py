@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
-
 from rootless.cli import output
 from rootless.cli.each import each, say_nothing
 from rootless.engine import Engine
+from rootless.typed import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from rootless.network.records import NetworkRecord

@@ -5,10 +5,10 @@ from __future__ import annotations
 import os
 import sys
 import time
-from typing import TYPE_CHECKING, TextIO
 
 from rootless.cli import phrases
 from rootless.events import Notice, StepDone, StepOutput, StepStarted, Transfer
+from rootless.typed import TYPE_CHECKING, TextIO
 
 if TYPE_CHECKING:
     from types import TracebackType

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING, Any
 
 from rootless.cli import output
 from rootless.cli.reporting import Reporting
 from rootless.engine import Engine
+from rootless.typed import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from rootless.engine.registries import Access

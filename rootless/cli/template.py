@@ -6,9 +6,8 @@ Known: fields, ``$`` variables, pipelines, parentheses, literals, comments, trim
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
-
 from rootless.errors import InvalidRequest
+from rootless.typed import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NoReturn
-
 from rootless.cli.template import Access, Branch, Call, Jump, Literal, Pipeline, Show, Text, parse
 from rootless.cli.template_functions import FUNCTIONS, show, truth
 from rootless.errors import InvalidRequest
+from rootless.typed import TYPE_CHECKING, NoReturn
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping

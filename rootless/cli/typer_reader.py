@@ -5,8 +5,6 @@ Only texts come from Typer; both readers turn them into values by the same ``arg
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import typer
 from typer.core import TyperArgument, TyperCommand, TyperOption
 
@@ -15,6 +13,7 @@ from rootless.cli.commands import summary
 from rootless.cli.shown import shown_groups
 from rootless.cli.values import boolean
 from rootless.errors import InvalidRequest
+from rootless.typed import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from rootless.dockerfile import mounts
 from rootless.dockerfile.flags import Given
 from rootless.dockerfile.instructions import Add, Copy, Heredoc, InlineFile, Run
@@ -12,12 +10,13 @@ from rootless.dockerfile.syntax import parse_heredoc
 from rootless.dockerfile.variables import expand
 from rootless.dockerfile.words import json_strings, split_plain
 from rootless.errors import InvalidRequest
+from rootless.typed import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from typing import TypeVar
 
     from rootless.dockerfile.syntax import Statement
+    from rootless.typed import TypeVar
 
     T = TypeVar("T")
 

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from rootless.dockerfile.instructions import Arg
 from rootless.dockerfile.problems import invalid
 from rootless.dockerfile.variables import expand
 from rootless.errors import InvalidRequest
+from rootless.typed import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

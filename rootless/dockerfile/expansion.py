@@ -6,8 +6,6 @@ later build, expands it.  ARG is `arguments.resolve_arg`, because what it means 
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from rootless.dockerfile import mounts
 from rootless.dockerfile.instructions import (
     Add,
@@ -25,6 +23,7 @@ from rootless.dockerfile.instructions import (
 from rootless.dockerfile.problems import did_you_mean, invalid
 from rootless.dockerfile.variables import Rules, read
 from rootless.errors import InvalidRequest
+from rootless.typed import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping

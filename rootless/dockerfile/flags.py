@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from rootless.dockerfile.problems import did_you_mean, invalid
+from rootless.typed import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from rootless.dockerfile.instructions import Origin

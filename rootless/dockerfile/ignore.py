@@ -9,11 +9,11 @@ from __future__ import annotations
 
 import posixpath
 import re
-from typing import TYPE_CHECKING, NamedTuple
 
 from rootless.dockerfile import globs
 from rootless.dockerfile.variables import SPACE
 from rootless.errors import InvalidRequest
+from rootless.typed import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

@@ -14,7 +14,8 @@ from __future__ import annotations
 
 import re
 from bisect import bisect_right
-from typing import NamedTuple, TypeAlias
+
+from rootless.typed import NamedTuple, TypeAlias
 
 _LEADING_TABS = re.compile(r"^\t+", re.MULTILINE)
 

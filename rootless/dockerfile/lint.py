@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
-
 from rootless.dockerfile.arguments import global_scope, platform_arguments
 from rootless.dockerfile.expansion import Expander
 from rootless.dockerfile.instructions import Arg, Maintainer
@@ -15,6 +13,7 @@ from rootless.dockerfile.syntax import split_statement
 from rootless.dockerfile.variables import Rules, read
 from rootless.dockerfile.words import split_plain
 from rootless.errors import InvalidRequest
+from rootless.typed import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, TypeVar
-
 from rootless.dockerfile.instructions import Device, Mount
 from rootless.dockerfile.problems import did_you_mean
 from rootless.dockerfile.quantities import boolean, size_bytes, unsigned
 from rootless.dockerfile.words import split_fields
+from rootless.typed import TYPE_CHECKING, TypeVar
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable

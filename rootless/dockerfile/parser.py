@@ -5,8 +5,6 @@ Errors are InvalidRequest, ``Dockerfile:12:5: ...``, with the nearest right name
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from rootless.dockerfile.actions import parse_add, parse_copy, parse_run
 from rootless.dockerfile.flags import Given
 from rootless.dockerfile.instructions import Arg, Dockerfile, From, Instruction, Stage
@@ -15,6 +13,7 @@ from rootless.dockerfile.settings import SETTINGS
 from rootless.dockerfile.syntax import Statement, read_document
 from rootless.dockerfile.words import split_plain
 from rootless.errors import InvalidRequest
+from rootless.typed import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Callable

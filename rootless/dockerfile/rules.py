@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
-
 from rootless.dockerfile.instructions import LintWarning
 from rootless.dockerfile.problems import did_you_mean
 from rootless.dockerfile.quantities import boolean
 from rootless.errors import InvalidRequest
+from rootless.typed import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

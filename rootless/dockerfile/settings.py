@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING
 
 from rootless.dockerfile.actions import command_line, exec_form
 from rootless.dockerfile.flags import Given
@@ -28,6 +27,7 @@ from rootless.dockerfile.quantities import duration_ns
 from rootless.dockerfile.syntax import split_statement
 from rootless.dockerfile.variables import SPACE
 from rootless.dockerfile.words import BLANKS, split_plain, split_words
+from rootless.typed import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Callable

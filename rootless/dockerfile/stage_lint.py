@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import posixpath
 import re
-from typing import TYPE_CHECKING, NamedTuple
 
 from rootless.dockerfile.arguments import NEVER_ENVIRONMENT, resolve_arg
 from rootless.dockerfile.expansion import Expander
@@ -27,6 +26,7 @@ from rootless.dockerfile.parser import parse_trigger
 from rootless.dockerfile.problems import nearest
 from rootless.dockerfile.syntax import split_statement
 from rootless.dockerfile.variables import Rules, read
+from rootless.typed import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, NamedTuple
 
 from rootless.dockerfile.instructions import Directives, Heredoc, LintWarning, Origin
 from rootless.dockerfile.problems import invalid
 from rootless.dockerfile.variables import SPACE, Rules, read
 from rootless.dockerfile.words import BLANKS, Flag, json_strings, split_flags
 from rootless.errors import InvalidRequest
+from rootless.typed import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import json
 import re
-from typing import NamedTuple
 
 from rootless.dockerfile.variables import SPACE
+from rootless.typed import NamedTuple
 
 # What separates a keyword and plain arguments; a line has no line end, and others do not count.
 BLANKS = re.compile(r"[\t\v\f\r ]+")

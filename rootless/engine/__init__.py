@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import os
 from functools import cached_property
-from typing import TYPE_CHECKING
 
 from rootless.errors import StoreFailed
 from rootless.events import Notice
 from rootless.paths import discover, private_directory
+from rootless.typed import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from contextlib import AbstractContextManager

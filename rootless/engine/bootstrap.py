@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import gzip
 import os
-from typing import TYPE_CHECKING, NamedTuple
 
 from rootless import __version__, events
 from rootless.image import bootstrap as tree
@@ -12,6 +11,7 @@ from rootless.image import documents
 from rootless.image.digest import DiffID, digest_of
 from rootless.image.platforms import platform_of_machine
 from rootless.image.reference import parse_reference
+from rootless.typed import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
     from rootless.engine import Engine

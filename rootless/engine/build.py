@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import time
-from typing import TYPE_CHECKING, NamedTuple
 
 from rootless import events, files
 from rootless.build import cache_mounts, grammar
@@ -31,6 +30,7 @@ from rootless.engine.layouts import import_image
 from rootless.errors import InvalidRequest, RootlessError
 from rootless.image.digest import digest_of, encoded
 from rootless.image.platforms import parse_platform, platform_of_machine, platform_text
+from rootless.typed import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
     from rootless.build.context import Context

@@ -6,7 +6,6 @@ import gzip
 import hashlib
 import os
 import tarfile
-from typing import TYPE_CHECKING, BinaryIO, NamedTuple
 
 from rootless import files
 from rootless.build import cache_mounts
@@ -23,6 +22,7 @@ from rootless.image.documents import OCI_MANIFEST, parse_manifest
 from rootless.image.layout import Layout
 from rootless.image.reference import parse_reference
 from rootless.storage.attributes import Owners
+from rootless.typed import TYPE_CHECKING, BinaryIO, NamedTuple
 from rootless.userns import enter
 
 if TYPE_CHECKING:

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from rootless.build import grammar
 from rootless.dockerfile.lint import Facts, lint
 from rootless.engine.build_requests import BuildRequest, BuildResult
 from rootless.errors import InvalidRequest, Unsupported
+from rootless.typed import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from rootless.dockerfile.instructions import Dockerfile

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING
 
 from rootless import files
 from rootless.build.archive import write_tree
@@ -15,6 +14,7 @@ from rootless.engine.registries import Access
 from rootless.errors import InvalidRequest
 from rootless.runtime.mounted import mount_rootfs
 from rootless.storage.attributes import Owners
+from rootless.typed import TYPE_CHECKING
 from rootless.userns import enter
 
 if TYPE_CHECKING:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING
 
 from rootless import files
 from rootless.engine.confinement import confine
@@ -16,6 +15,7 @@ from rootless.network import names
 from rootless.network.backend import NO_NETWORK, NetworkRequest, pick_backend, split_mode
 from rootless.runtime import sandbox, supervise
 from rootless.runtime.options import CAPABILITIES, ContainerOptions, Mount
+from rootless.typed import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from rootless.build.steps import RunStep

@@ -4,7 +4,7 @@ As for ``engine.requests``: relative paths are absolute, sizes are bytes, files 
 Texts with a grammar of their own (secrets, outputs, caches, contexts) stay text; ``build.grammar`` reads them.
 """
 
-from typing import NamedTuple
+from rootless.typed import NamedTuple
 
 Texts = tuple[str, ...]
 

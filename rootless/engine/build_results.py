@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-from typing import TYPE_CHECKING, Any, NamedTuple
 
 from rootless import files
 from rootless.build import grammar
@@ -18,6 +17,7 @@ from rootless.image.documents import DOCKER_INDEX, OCI_INDEX, to_json
 from rootless.image.platforms import parse_platform
 from rootless.image.reference import parse_reference
 from rootless.image.times import rfc3339
+from rootless.typed import TYPE_CHECKING, Any, NamedTuple
 
 if TYPE_CHECKING:
     from rootless.build.cache import Record

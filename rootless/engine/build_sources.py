@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import sys
-from typing import TYPE_CHECKING, NamedTuple
 
 from rootless import files
 from rootless.build import downloads, git
@@ -12,6 +11,7 @@ from rootless.build.context import Context, find_dockerfile, open_context, read_
 from rootless.build.remotes import git_checkout, is_web_address
 from rootless.build.steps import Download
 from rootless.errors import InvalidRequest, NotFound
+from rootless.typed import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
     from rootless.engine.build_requests import BuildRequest

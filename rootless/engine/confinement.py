@@ -7,13 +7,13 @@ from __future__ import annotations
 
 import os
 from stat import S_ISBLK, S_ISCHR, S_ISDIR
-from typing import TYPE_CHECKING
 
 from rootless.errors import HostLacks, InvalidRequest, NotFound
 from rootless.kernel import landlock
 from rootless.runtime import parameters, rights
 from rootless.runtime.generate import MASKED_PATHS, NAMESPACES, READ_ONLY_PATHS
 from rootless.runtime.options import Mount
+from rootless.typed import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from rootless.engine.requests import RunRequest

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING, Any
 
 from rootless import events, files
 from rootless.errors import Conflict, InvalidRequest, Unsupported
 from rootless.network import names
 from rootless.network.backend import BACKENDS, NO_NETWORK, NetworkRequest, pick_backend, split_mode
 from rootless.network.ports import PortMapping, parse_exposed, parse_ports, publish_all
+from rootless.typed import TYPE_CHECKING, Any
 from rootless.userns.idmap import within
 
 if TYPE_CHECKING:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING, Any, NamedTuple
 
 from rootless import events, files
 from rootless.engine import connectivity, isolation
@@ -21,6 +20,7 @@ from rootless.runtime.generate import generate
 from rootless.runtime.options import Mount
 from rootless.runtime.plan import LaunchPlan, plan_launch
 from rootless.runtime.seccomp_cache import read_profile
+from rootless.typed import TYPE_CHECKING, Any, NamedTuple
 
 if TYPE_CHECKING:
     from rootless.engine import Engine

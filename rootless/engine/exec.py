@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import signal
-from typing import TYPE_CHECKING
 
 from rootless.engine.surroundings import (
     kernel_facts,
@@ -18,6 +17,7 @@ from rootless.runtime import launch, supervise
 from rootless.runtime.cgroup import Cgroup
 from rootless.runtime.plan import LaunchPlan, plan_exec
 from rootless.runtime.users import MAX_FILE_BYTES, find_user
+from rootless.typed import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from rootless import events
 from rootless.engine.create import explain as plan_of_run
 from rootless.runtime import plan
+from rootless.typed import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from rootless.engine import Engine

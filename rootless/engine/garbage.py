@@ -5,13 +5,13 @@ from __future__ import annotations
 import json
 import os
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, NamedTuple
 
 from rootless import files
 from rootless.errors import Conflict
 from rootless.image import garbage
 from rootless.image.digest import encoded
 from rootless.runtime import container as containers
+from rootless.typed import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING
 
 from rootless import files
 from rootless.errors import LaunchFailed, RootlessError, StoreFailed
+from rootless.typed import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from rootless.engine import Engine

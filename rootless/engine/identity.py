@@ -5,11 +5,11 @@ from __future__ import annotations
 import errno
 import os
 from stat import S_ISREG
-from typing import TYPE_CHECKING
 
 from rootless.errors import Unsupported
 from rootless.kernel import mount
 from rootless.runtime.users import MAX_FILE_BYTES, User, find_group, find_user
+from rootless.typed import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from rootless.rootfs import Rootfs

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
-
 from rootless.engine.images import find, layer_sizes
 from rootless.errors import InvalidRequest, RootlessError
 from rootless.image.reference import is_name, parse_reference
 from rootless.image.times import parse_since, parse_time
 from rootless.runtime import container as containers
+from rootless.typed import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
-
 from rootless.engine import garbage
 from rootless.engine.image_list import (
     ImagesRequest,
@@ -16,6 +14,7 @@ from rootless.engine.images import find_entry, is_hexadecimal
 from rootless.errors import Conflict, InvalidRequest, NotFound, RootlessError
 from rootless.events import Notice, ignore
 from rootless.image.times import parse_since
+from rootless.typed import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
     from rootless.engine import Engine

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, Any, NamedTuple
 
 from rootless import files
 from rootless.errors import InvalidRequest, NotFound, RegistryFailed
 from rootless.events import Notice, ignore
 from rootless.image.platforms import parse_platform
 from rootless.image.reference import is_qualified, parse_reference
+from rootless.typed import TYPE_CHECKING, Any, NamedTuple
 
 if TYPE_CHECKING:
     from rootless.engine import Engine

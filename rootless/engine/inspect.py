@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING, Any
 
 from rootless.engine.requests import MountRequest
 from rootless.errors import NotFound, RootlessError
 from rootless.network.ports import PortMapping
 from rootless.runtime import container as store
+from rootless.typed import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from rootless.engine import Engine

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING
 
 from rootless.errors import Conflict, InvalidRequest, NotFound, Unsupported
 from rootless.runtime import container as store
 from rootless.runtime.options import Mount
+from rootless.typed import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from rootless.engine import Engine

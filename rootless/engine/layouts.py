@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING
 
 from rootless import files
 from rootless.engine.unpacking import unpack_stored
 from rootless.errors import ImageRefused, NotFound
 from rootless.image.layout import Layout
 from rootless.image.platforms import parse_platform
+from rootless.typed import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from rootless.engine import Engine

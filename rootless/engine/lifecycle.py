@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import signal
-from typing import TYPE_CHECKING
 
 from rootless.engine import containers
 from rootless.engine.containers import ask_to_end, signal_init, wait_for_end
@@ -20,6 +19,7 @@ from rootless.runtime.log import DRIVERS, LogOptions
 from rootless.runtime.relay import own_size
 from rootless.runtime.restart import parse_policy
 from rootless.runtime.session import DETACH_KEYS, Session
+from rootless.typed import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from _socket import socket

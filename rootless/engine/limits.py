@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from math import ceil, log2
-from typing import TYPE_CHECKING
 
 from rootless.errors import InvalidRequest
 from rootless.runtime.cgroup import Limit
+from rootless.typed import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from rootless.engine.requests import RunRequest

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, BinaryIO, NamedTuple
 
 from rootless import files
 from rootless.engine.unpacking import unpack_from
@@ -24,6 +23,7 @@ from rootless.image.documents import (
 from rootless.image.layout import Layout, read_image
 from rootless.image.platforms import choose_manifest, platform_of_machine
 from rootless.image.reference import is_qualified, parse_reference
+from rootless.typed import TYPE_CHECKING, BinaryIO, NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

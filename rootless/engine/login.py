@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING, NamedTuple
 
 from rootless.engine import registries
 from rootless.engine.registries import Access
@@ -14,6 +13,7 @@ from rootless.registry import credentials
 from rootless.registry.client import Client
 from rootless.registry.credentials import Credential
 from rootless.registry.http import Tls
+from rootless.typed import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
     from rootless.engine import Engine

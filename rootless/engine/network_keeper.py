@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING
 
 from rootless import files
 from rootless.errors import HostLacks
 from rootless.network import keeper
+from rootless.typed import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from _socket import socket

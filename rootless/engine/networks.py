@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
 
 from rootless import files
 from rootless.engine.connectivity import USER, refuse_in_use, write_texts
@@ -12,6 +11,7 @@ from rootless.errors import Conflict, InvalidRequest, NotFound, Unsupported
 from rootless.network import records
 from rootless.network.backend import BACKENDS
 from rootless.runtime import container as store
+from rootless.typed import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -5,11 +5,10 @@ What each flag becomes is in one place; a flag that nothing here knows is refuse
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from rootless.engine.requests import RunRequest
 from rootless.errors import InvalidRequest, Unsupported
 from rootless.runtime.options import CAPABILITIES, ContainerOptions, Mount
+from rootless.typed import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from rootless.image.documents import ContainerConfig

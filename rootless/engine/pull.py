@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from contextlib import ExitStack
-from typing import TYPE_CHECKING, NamedTuple
 
 from rootless import files
 from rootless.engine import garbage, registries
@@ -25,6 +24,7 @@ from rootless.image.platforms import (
 from rootless.registry import policy
 from rootless.registry.part import StalePart
 from rootless.registry.transfer import Fetch, Job
+from rootless.typed import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
-
 from rootless import files
 from rootless.engine import registries
 from rootless.engine.images import find_entry
@@ -24,6 +22,7 @@ from rootless.image.documents import (
 from rootless.image.reference import parse_reference
 from rootless.registry import signing
 from rootless.registry.upload import Upload, file_blob
+from rootless.typed import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
     from rootless.engine import Engine

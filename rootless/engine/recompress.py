@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import json
 import os
-from typing import TYPE_CHECKING, NamedTuple
 
 from rootless import files
 from rootless.errors import ImageRefused, InvalidRequest, StoreFailed
 from rootless.image.convert import converted, format_of, layer_type
 from rootless.image.digest import encoded
 from rootless.image.documents import layer_compression, to_json
+from rootless.typed import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
     from rootless.engine import Engine

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING, NamedTuple
 
 from rootless.errors import NotFound, RegistryFailed, RegistryUnreachable
 from rootless.registry import config, credentials
 from rootless.registry.client import Client
 from rootless.registry.http import Retry, Tls
+from rootless.typed import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
-    from typing import TypeVar
 
     from rootless.engine import Engine
     from rootless.errors import RootlessError
@@ -20,6 +19,7 @@ if TYPE_CHECKING:
     from rootless.image.reference import Reference
     from rootless.registry.config import Registries, Source
     from rootless.registry.credentials import Credential
+    from rootless.typed import TypeVar
 
     T = TypeVar("T")
 

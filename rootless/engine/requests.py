@@ -8,7 +8,7 @@ Annotations are real objects here, unlike elsewhere: typing compiles each quoted
 fields that is half a millisecond of every ``run`` (measured).
 """
 
-from typing import NamedTuple
+from rootless.typed import NamedTuple
 
 Texts = tuple[str, ...]
 

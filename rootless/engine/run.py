@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING, NamedTuple
 
 from rootless import events, files
 from rootless.engine import connectivity
@@ -12,6 +11,7 @@ from rootless.engine.surroundings import make_cgroup
 from rootless.errors import RootlessError
 from rootless.runtime import container as store
 from rootless.runtime import launch, supervise
+from rootless.typed import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
     from rootless.engine import Engine

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING, NamedTuple
 
 from rootless.engine.images import find_entry
 from rootless.errors import Conflict, InvalidRequest, NotFound, StoreFailed
 from rootless.image.archive import CONTAINERD_NAME, Blob, write_archive
 from rootless.image.documents import REF_NAME, is_index, parse_document, references_of
 from rootless.image.layout import Layout
+from rootless.typed import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
     from rootless.engine import Engine

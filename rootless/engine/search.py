@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
-
 from rootless.engine import registries
 from rootless.engine.registries import Access
 from rootless.errors import InvalidRequest, RegistryFailed, Unsupported
 from rootless.events import Notice, ignore
 from rootless.image.reference import DEFAULT_REGISTRY, parse_reference, split_registry
+from rootless.typed import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
     from rootless.engine import Engine

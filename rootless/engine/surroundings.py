@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING
 
 from rootless.errors import HostLacks
 from rootless.kernel import capability, landlock
@@ -11,6 +10,7 @@ from rootless.runtime import cgroup
 from rootless.runtime.cgroup import Limit
 from rootless.runtime.plan import Kernel
 from rootless.runtime.seccomp_cache import load_or_compile
+from rootless.typed import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from rootless.engine import Engine

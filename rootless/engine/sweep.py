@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import os
 import time
-from typing import TYPE_CHECKING
 
 from rootless import files
 from rootless.errors import Conflict, NotFound, RootlessError
 from rootless.runtime import cgroup
 from rootless.runtime import container as store
+from rootless.typed import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from rootless.engine import Engine

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING
 
 from rootless.errors import NotFound, StoreFailed
 from rootless.events import Notice, Transfer, ignore
 from rootless.image.digest import encoded
 from rootless.image.documents import layer_compression
+from rootless.typed import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from rootless.engine import Engine

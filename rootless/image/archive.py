@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 import os
 import posixpath
-from typing import TYPE_CHECKING, Any, NamedTuple
 
 from rootless import files
 from rootless.errors import ImageRefused, Unsupported
@@ -23,13 +22,14 @@ from rootless.image.documents import (
     parse_config,
     to_json,
 )
+from rootless.typed import TYPE_CHECKING, Any, NamedTuple
 
 if TYPE_CHECKING:
     import tarfile
     from collections.abc import Collection, Iterable
-    from typing import BinaryIO
 
     from rootless.image.documents import Descriptor, Image
+    from rootless.typed import BinaryIO
 
 CONTAINERD_NAME = "io.containerd.image.name"
 _MEMBER_LIMIT = 100_000

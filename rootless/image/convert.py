@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, cast
-
 from rootless.errors import InvalidRequest, Unsupported
 from rootless.image.documents import (
     DOCKER_CONFIG,
@@ -14,6 +12,7 @@ from rootless.image.documents import (
     OCI_MANIFEST,
     layer_compression,
 )
+from rootless.typed import TYPE_CHECKING, cast
 
 if TYPE_CHECKING:
     from rootless.image.documents import Descriptor, Manifest

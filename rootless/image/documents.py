@@ -7,14 +7,15 @@ the types declared here, or raises ImageRefused.  Unknown fields are kept; null 
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn, NotRequired, TypedDict, cast
 
 from rootless.errors import ImageRefused, Unsupported
 from rootless.image.digest import ChainID, DiffID, Digest, parse_digest
+from rootless.typed import TYPE_CHECKING, Any, NamedTuple, NoReturn, NotRequired, TypedDict, cast
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-    from typing import TypeGuard
+
+    from rootless.typed import TypeGuard
 
 OCI_INDEX = "application/vnd.oci.image.index.v1+json"
 OCI_MANIFEST = "application/vnd.oci.image.manifest.v1+json"

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING
 
 from rootless import files
 from rootless.errors import NotFound
 from rootless.image.digest import Digest, encoded
 from rootless.image.documents import INDEXES, MANIFESTS, parse_document, references_of
+from rootless.typed import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

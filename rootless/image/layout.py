@@ -10,7 +10,6 @@ from __future__ import annotations
 import errno
 import json
 import os
-from typing import TYPE_CHECKING, Any, NamedTuple
 
 from rootless import files
 from rootless.errors import (
@@ -47,6 +46,7 @@ from rootless.image.documents import (
 )
 from rootless.image.platforms import choose_manifest, matches, platform_of_machine, platform_text
 from rootless.image.reference import Reference, is_qualified, parse_reference
+from rootless.typed import TYPE_CHECKING, Any, NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Callable

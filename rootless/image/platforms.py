@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from rootless.errors import InvalidRequest, NotFound
 from rootless.image.documents import INDEXES, MANIFESTS
+from rootless.typed import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from rootless.image.documents import Descriptor, ImageConfig, ImageIndex, Platform

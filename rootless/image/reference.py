@@ -5,10 +5,9 @@ Pure, and without regular expressions: it is on the path of every ``run``.
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
 from rootless.errors import ImageRefused, InvalidRequest
 from rootless.image.digest import Digest, parse_digest
+from rootless.typed import NamedTuple
 
 DEFAULT_REGISTRY = "docker.io"
 DEFAULT_TAG = "latest"

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 from ctypes import CDLL, c_int, c_long, get_errno
-from typing import TYPE_CHECKING, Any
+
+from rootless.typed import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from collections.abc import Callable

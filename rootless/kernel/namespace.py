@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import os
 from ctypes import c_int
-from typing import TYPE_CHECKING
 
 from rootless.kernel.libc import function
+from rootless.typed import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from rootless.userns.idmap import IdRange

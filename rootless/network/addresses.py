@@ -6,7 +6,7 @@ the container instead would make the host, and every other container, unreachabl
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from rootless.typed import NamedTuple
 
 
 class AddressPlan(NamedTuple):

@@ -7,7 +7,6 @@ for the kernel moves an interface only where the mover has CAP_NET_ADMIN on both
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING, NamedTuple
 
 from pyroute2 import IPRoute  # type: ignore[import-untyped]  # has no types
 from pyroute2.netlink.exceptions import NetlinkError  # type: ignore[import-untyped]
@@ -16,6 +15,7 @@ from rootless import files
 from rootless.errors import HostLacks
 from rootless.kernel import namespace
 from rootless.network.records import bridge_name, mtu_of
+from rootless.typed import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
     from rootless.network.records import NetworkRecord

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from _socket import socket
-from typing import TYPE_CHECKING, Any
 
 from rootless.network import resolver
 from rootless.network.upstream import Pending, Upstream, ask_by_tcp, receive_framed
+from rootless.typed import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import os
 import time
-from typing import TYPE_CHECKING
 
 from rootless import files
+from rootless.typed import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from rootless.network.probe import Findings

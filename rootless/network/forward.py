@@ -23,9 +23,9 @@ from _socket import (
     TCP_NODELAY,
     socket,
 )
-from typing import NamedTuple, Protocol
 
 from rootless.network.transparent import new_socket, seen_as
+from rootless.typed import NamedTuple, Protocol
 
 _BUFFER_BYTES = 256 << 10
 _ROUNDS = 16  # how much one socket may do before others have their turn

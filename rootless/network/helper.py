@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import fcntl
 import os
-from typing import TYPE_CHECKING
 
 from rootless.errors import HostLacks
+from rootless.typed import TYPE_CHECKING
 
 if TYPE_CHECKING:
     import _socket

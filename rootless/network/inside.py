@@ -7,10 +7,10 @@ from __future__ import annotations
 
 import os
 import signal
-from typing import TYPE_CHECKING, NoReturn
 
 from rootless.errors import HostLacks
 from rootless.kernel import link, namespace, process
+from rootless.typed import TYPE_CHECKING, NoReturn
 
 if TYPE_CHECKING:
     from collections.abc import Callable

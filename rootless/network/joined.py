@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from rootless.errors import InvalidRequest
 from rootless.network.backend import Attachment, Unattached
+from rootless.typed import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from rootless.network.backend import Link, NetworkRequest

@@ -10,13 +10,13 @@ from __future__ import annotations
 import os
 import select
 from _socket import AF_UNIX, SO_PEERCRED, SOCK_CLOEXEC, SOCK_SEQPACKET, SOL_SOCKET, socket
-from typing import TYPE_CHECKING, Any
 
 from rootless.errors import HostLacks, RootlessError
 from rootless.network import wire
 from rootless.network.dns import Dns
 from rootless.network.members import Member, Members, Wish, describe
 from rootless.network.records import bridge_name, mtu_of
+from rootless.typed import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from collections.abc import Callable

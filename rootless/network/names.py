@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
 from rootless.errors import HostLacks, InvalidRequest
+from rootless.typed import NamedTuple
 
 HOST_NAMES = ("host.containers.internal", "host.docker.internal")
 

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
 from rootless.errors import Conflict, InvalidRequest, Unsupported
+from rootless.typed import NamedTuple
 
 PROTOCOLS = ("tcp", "udp")
 

@@ -9,12 +9,12 @@ from __future__ import annotations
 import os
 import signal
 import time
-from typing import TYPE_CHECKING, NamedTuple
 
 from rootless.errors import RootlessError
 from rootless.network import addresses, inside
 from rootless.network.backend import NetworkRequest
 from rootless.network.ports import PortMapping
+from rootless.typed import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
     from _socket import socket

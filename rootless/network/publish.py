@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import errno
-from typing import TYPE_CHECKING
 
 from rootless.errors import Conflict, HostLacks
 from rootless.network.ports import check_conflicts, host_text
+from rootless.typed import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from _socket import socket

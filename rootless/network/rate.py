@@ -6,9 +6,9 @@ The container's root lacks CAP_NET_ADMIN, so it cannot lift it.
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING, NamedTuple
 
 from rootless.errors import HostLacks, InvalidRequest
+from rootless.typed import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
     from rootless.network.backend import Attachment, Backend, Link, NetworkRequest

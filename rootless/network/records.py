@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING, TypedDict
 
 from rootless import files
 from rootless.errors import Conflict, InvalidRequest, NotFound, StoreFailed
+from rootless.typed import TYPE_CHECKING, TypedDict
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

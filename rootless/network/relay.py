@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import os
 import signal
-from typing import TYPE_CHECKING
 
 from rootless.errors import HostLacks
 from rootless.kernel import process
 from rootless.network import forward, inside, publish, transparent
 from rootless.network.forward import Source
+from rootless.typed import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from rootless.network.ports import PortMapping

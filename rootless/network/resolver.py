@@ -6,7 +6,8 @@ Only what such a resolver needs of RFC 1035: one question, A, AAAA and PTR.
 from __future__ import annotations
 
 import struct
-from typing import TYPE_CHECKING, NamedTuple
+
+from rootless.typed import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Callable

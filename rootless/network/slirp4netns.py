@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from rootless.errors import Conflict, HostLacks, InvalidRequest, RootlessError, Unsupported
 from rootless.network import addresses, publish
 from rootless.network.backend import Attachment
 from rootless.network.helper import READY_FD, Helper
 from rootless.network.link import HelperLink
+from rootless.typed import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from rootless.network.addresses import HostView

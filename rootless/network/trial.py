@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from rootless import files
 from rootless.errors import RootlessError
 from rootless.network import inside, probe
 from rootless.network.backend import NetworkRequest
 from rootless.network.names import Resolver, is_loopback, parse_resolver
+from rootless.typed import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from rootless.network.backend import Attachment, Backend

@@ -5,10 +5,10 @@ from __future__ import annotations
 import os
 import time
 from _socket import AF_INET, AF_INET6, SOCK_CLOEXEC, SOCK_DGRAM, SOCK_NONBLOCK, SOCK_STREAM, socket
-from typing import TYPE_CHECKING, Any
 
 from rootless.network.names import parse_resolver
 from rootless.network.resolver import SERVER_FAILURE, answer
+from rootless.typed import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -8,12 +8,12 @@ translation, whose tools may be missing, is needed in the keeper.
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING, Any
 
 from rootless.errors import HostLacks
 from rootless.network import wire
 from rootless.network.backend import Attachment
 from rootless.network.members import Place
+from rootless.typed import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from _socket import socket

@@ -6,10 +6,10 @@ import json
 import os
 from _socket import CMSG_SPACE, MSG_CMSG_CLOEXEC, SCM_RIGHTS, SOL_SOCKET
 from array import array
-from typing import TYPE_CHECKING, Any
 
 from rootless import errors
 from rootless.errors import HostLacks, RootlessError
+from rootless.typed import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from _socket import socket

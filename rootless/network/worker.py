@@ -5,11 +5,10 @@ It does what it is told over one connection, a request at a time, and ends with 
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
-
 from rootless.errors import HostLacks, RootlessError
 from rootless.kernel import namespace, process
 from rootless.network import wire
+from rootless.typed import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from _socket import socket

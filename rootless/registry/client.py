@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import urlencode, urljoin, urlsplit
 
 from rootless.errors import (
@@ -25,6 +24,7 @@ from rootless.image.documents import (
 from rootless.registry.auth import Authorizer
 from rootless.registry.config import HUB_HOST
 from rootless.registry.http import Http, Retry, Tls, failure_words, read_document
+from rootless.typed import TYPE_CHECKING, Any, NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

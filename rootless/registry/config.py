@@ -6,10 +6,10 @@
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING, Any, NamedTuple
 
 from rootless.errors import InvalidRequest, RegistryDenied
 from rootless.image.reference import DEFAULT_REGISTRY, Reference, parse_reference, split_registry
+from rootless.typed import TYPE_CHECKING, Any, NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping

@@ -9,12 +9,12 @@ import base64
 import binascii
 import json
 import os
-from typing import TYPE_CHECKING, Any, NamedTuple
 
 from rootless import files
 from rootless.errors import HostLacks, InvalidRequest, NotFound, RegistryDenied
 from rootless.image.reference import DEFAULT_REGISTRY
 from rootless.registry.config import user_config
+from rootless.typed import TYPE_CHECKING, Any, NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -6,10 +6,10 @@ import contextlib
 import queue
 import threading
 import time
-from typing import TYPE_CHECKING
 
 from rootless.errors import RegistryUnreachable, StoreFailed
 from rootless.registry.http import Transient
+from rootless.typed import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator

@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import os
 import time
-from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 from urllib.parse import urljoin, urlsplit
 
 from rootless import __version__
 from rootless.errors import InvalidRequest, RegistryFailed, RegistryUnreachable, RootlessError
 from rootless.registry.auth import is_loopback, split_host
 from rootless.registry.config import user_config
+from rootless.typed import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 if TYPE_CHECKING:
     import ssl

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import os
 import threading
-from typing import TYPE_CHECKING
 
 from rootless import files
 from rootless.errors import ImageRefused
 from rootless.image.digest import Verifier
+from rootless.typed import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from rootless.image.documents import Descriptor

@@ -7,11 +7,11 @@ from __future__ import annotations
 
 import json
 import os
-from typing import TYPE_CHECKING, Any, NamedTuple
 
 from rootless import files
 from rootless.errors import ImageRefused, InvalidRequest, NotFound, Unsupported
 from rootless.registry.config import user_config
+from rootless.typed import TYPE_CHECKING, Any, NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

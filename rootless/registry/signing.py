@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import os
-from typing import TYPE_CHECKING, Any
 
 from rootless import files
 from rootless.errors import HostLacks, InvalidRequest, NotFound, Unsupported
@@ -13,6 +12,7 @@ from rootless.image.digest import digest_of
 from rootless.image.documents import OCI_CONFIG, OCI_MANIFEST, parse_manifest, to_json
 from rootless.registry.sigstore import PAYLOAD, SIGNATURE
 from rootless.registry.upload import Blob, Upload
+from rootless.typed import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from rootless.image.digest import Digest

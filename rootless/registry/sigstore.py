@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import json
-from typing import TYPE_CHECKING, Any
 
 from rootless.errors import (
     HostLacks,
@@ -18,6 +17,7 @@ from rootless.image.digest import check_bytes
 from rootless.image.documents import parse_manifest
 from rootless.image.reference import Reference, parse_reference
 from rootless.registry.policy import Requirement, key_of
+from rootless.typed import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import os
 import threading
-from typing import TYPE_CHECKING, NamedTuple
 
 from rootless.errors import ImageRefused
 from rootless.events import Transfer
 from rootless.registry.crew import PARALLEL, Crew, Pace
 from rootless.registry.http import Transient, translate
 from rootless.registry.part import CHUNK_BYTES, Part, pipe
+from rootless.typed import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -7,13 +7,13 @@ costs one chunk only.
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING, NamedTuple
 from urllib.parse import quote, urljoin
 
 from rootless.errors import RegistryDenied, RegistryFailed
 from rootless.events import Transfer
 from rootless.registry.crew import PARALLEL, Crew, Pace
 from rootless.registry.http import Transient, read_document
+from rootless.typed import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import os
 import time
-from typing import TYPE_CHECKING, Any, NamedTuple, NotRequired, TypedDict
 
 from rootless import files
 from rootless.errors import Conflict, InvalidRequest, NotFound, StoreFailed
+from rootless.typed import TYPE_CHECKING, Any, NamedTuple, NotRequired, TypedDict
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -9,9 +9,9 @@ from __future__ import annotations
 import _signal  # type: ignore[import-not-found]  # the C module, without the enums on top of it
 import errno
 import os
-from typing import TYPE_CHECKING
 
 from rootless.kernel import link, trace
+from rootless.typed import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from _socket import socket

@@ -7,11 +7,11 @@ import gc
 import os
 import struct
 from _socket import AF_UNIX, CMSG_SPACE, SOCK_CLOEXEC, SOCK_SEQPACKET, socket, socketpair
-from typing import TYPE_CHECKING, NamedTuple, NoReturn
 
 from rootless.errors import LaunchFailed
 from rootless.kernel import process, trace
 from rootless.runtime import handshake, stage
+from rootless.typed import TYPE_CHECKING, NamedTuple, NoReturn
 from rootless.userns.enter import write_maps
 
 if TYPE_CHECKING:

@@ -10,7 +10,6 @@ import select
 import signal
 import struct
 import time
-from typing import TYPE_CHECKING, NamedTuple, NoReturn
 
 from rootless import files
 from rootless.errors import RootlessError
@@ -22,6 +21,7 @@ from rootless.runtime.health import Health, HealthOptions
 from rootless.runtime.log import LogOptions, LogWriter
 from rootless.runtime.relay import set_size
 from rootless.runtime.restart import RestartPolicy
+from rootless.typed import TYPE_CHECKING, NamedTuple, NoReturn
 
 if TYPE_CHECKING:
     from _socket import socket

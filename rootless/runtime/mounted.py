@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING, TypeVar
 
 from rootless.runtime.operations import BindRoot, MountFuse, MountOverlay, Root
+from rootless.typed import TYPE_CHECKING, TypeVar
 from rootless.userns import enter
 
 if TYPE_CHECKING:

@@ -10,7 +10,6 @@ from __future__ import annotations
 import errno
 import os
 from stat import S_ISCHR, S_ISDIR
-from typing import NamedTuple, Protocol
 
 from rootless.kernel import link, mount
 from rootless.kernel.mount import (
@@ -26,6 +25,7 @@ from rootless.kernel.mount import (
 )
 from rootless.runtime.copy_up import copy_tree
 from rootless.runtime.targets import NO_LINKS, PLAIN, open_mount_point, open_target
+from rootless.typed import NamedTuple, Protocol
 
 _MASK_ATTRIBUTES = MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NOEXEC
 _NULL_DEVICE = os.makedev(1, 3)

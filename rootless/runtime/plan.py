@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
-
 from rootless.errors import InvalidRequest
 from rootless.kernel import mount, namespace
 from rootless.kernel.capability import mask_of
 from rootless.kernel.landlock import EXECUTE, REFER
 from rootless.runtime import operations as op
 from rootless.runtime.targets import NO_LINKS, PLAIN
+from rootless.typed import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
     from rootless.rootfs import Rootfs

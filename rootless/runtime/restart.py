@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
 from rootless.errors import InvalidRequest
+from rootless.typed import NamedTuple
 
 _FIRST_DELAY_S = 0.1
 _LONGEST_DELAY_S = 60.0

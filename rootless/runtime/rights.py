@@ -5,10 +5,9 @@ Every word is understood or refused: what was asked to be enforced must not be d
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
-
 from rootless.errors import InvalidRequest, Unsupported
 from rootless.runtime.options import CAPABILITIES
+from rootless.typed import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

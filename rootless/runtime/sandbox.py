@@ -6,11 +6,11 @@ The same plan, launch and stage as ``run``, without a container on disk.
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING, NamedTuple
 
 from rootless.runtime import launch, supervise
 from rootless.runtime.generate import generate
 from rootless.runtime.plan import Kernel, LaunchPlan, plan_launch
+from rootless.typed import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -11,10 +11,9 @@ What the format leaves open is decided so that a filter is never wider than libs
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, NamedTuple
-
 from rootless.errors import InvalidRequest, Unsupported
 from rootless.runtime.bpf import MAX_INSTRUCTIONS, Comparison, Decision, Rule, Table, assemble
+from rootless.typed import TYPE_CHECKING, Any, NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping

@@ -7,10 +7,10 @@ neither the compiler nor json.
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING
 
 from rootless.errors import InvalidRequest
 from rootless.files import read_bytes, write_atomic
+from rootless.typed import TYPE_CHECKING
 
 try:  # hashlib would load OpenSSL, 4 ms for nothing
     from _blake2 import blake2b

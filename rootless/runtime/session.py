@@ -6,11 +6,11 @@ import os
 import select
 import signal
 import struct
-from typing import TYPE_CHECKING, NamedTuple
 
 from rootless.errors import InvalidRequest
 from rootless.files import write_all
 from rootless.runtime import attach, supervise
+from rootless.typed import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
     from _socket import socket

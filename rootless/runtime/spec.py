@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, TypedDict
+from rootless.typed import Any, TypedDict
 
 
 class User(TypedDict, total=False):

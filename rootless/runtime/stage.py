@@ -12,11 +12,11 @@ import struct
 from _socket import SCM_RIGHTS, SOL_SOCKET, socket
 from errno import EACCES, ENOENT, ENOTDIR
 from resource import setrlimit
-from typing import TYPE_CHECKING, NoReturn
 
 from rootless.kernel import capability, landlock, link, namespace, process, trace
 from rootless.runtime import handshake, init
 from rootless.runtime.operations import Root
+from rootless.typed import TYPE_CHECKING, NoReturn
 
 if TYPE_CHECKING:
     from collections.abc import Callable

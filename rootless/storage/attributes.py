@@ -12,7 +12,8 @@ What cannot be set is kept beside the file, as text that packing reads back:
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING, NamedTuple
+
+from rootless.typed import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
     from rootless.userns.idmap import IdMap, IdRange

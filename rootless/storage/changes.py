@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 import stat
-from typing import TYPE_CHECKING, NamedTuple
 
 from rootless.storage import attributes
 from rootless.storage.stack import (
@@ -21,6 +20,7 @@ from rootless.storage.stack import (
     list_directory,
     lstat,
 )
+from rootless.typed import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING, NamedTuple
 
 from rootless import files
 from rootless.image.digest import ChainID, DiffID, chain_id
@@ -14,6 +13,7 @@ from rootless.storage.layer_tar import UnpackRequest, unpack
 from rootless.storage.pack import Packed, Packer
 from rootless.storage.tree_changes import tree_changes
 from rootless.storage.vfs import copied_ns
+from rootless.typed import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

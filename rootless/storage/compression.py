@@ -8,9 +8,9 @@ from __future__ import annotations
 import os
 import zlib
 from functools import partial
-from typing import TYPE_CHECKING, Any, Protocol
 
 from rootless.errors import HostLacks, ImageRefused, Unsupported
+from rootless.typed import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import os
 from errno import ENOSPC
-from typing import TYPE_CHECKING
 
 from rootless import files
+from rootless.typed import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

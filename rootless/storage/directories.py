@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import os
 from errno import ELOOP, ENOENT, ENOTDIR
-from typing import TYPE_CHECKING
 
 from rootless.kernel.openat2 import open_in_root
+from rootless.typed import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Callable

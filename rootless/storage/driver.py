@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import os
 from binascii import crc32
-from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from rootless.errors import HostLacks, InvalidRequest
+from rootless.typed import TYPE_CHECKING, NamedTuple, Protocol
 
 if TYPE_CHECKING:
     from rootless.image.digest import ChainID

@@ -9,7 +9,6 @@ from __future__ import annotations
 import os
 import stat
 from errno import EDQUOT, EINVAL, ELOOP, ENAMETOOLONG, ENOENT, ENOSPC, ENOTDIR, EPERM
-from typing import TYPE_CHECKING
 
 from rootless import files
 from rootless.errors import ImageRefused, StoreFailed
@@ -28,6 +27,7 @@ from rootless.storage.stack import (
     lstat,
 )
 from rootless.storage.tar_reader import CHARACTER, DIRECTORY, FIFO, FILE, HARD_LINK, SYMLINK, text
+from rootless.typed import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

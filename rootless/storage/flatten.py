@@ -6,9 +6,9 @@ import os
 import stat
 from errno import EBADF, EINVAL, ENOSYS, ENOTSUP, ENOTTY, EXDEV
 from fcntl import ioctl
-from typing import TYPE_CHECKING, NamedTuple
 
 from rootless.storage.stack import DIRECTORY_FLAGS
+from rootless.typed import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

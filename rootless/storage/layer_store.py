@@ -9,10 +9,10 @@ from __future__ import annotations
 
 import json
 import os
-from typing import TYPE_CHECKING, NamedTuple, TypedDict
 
 from rootless import files
 from rootless.errors import NotFound
+from rootless.typed import TYPE_CHECKING, NamedTuple, TypedDict
 
 if TYPE_CHECKING:
     from rootless.paths import Paths

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING, NamedTuple
 
 from rootless.errors import ImageRefused
 from rootless.storage.compression import decompressed, detected
@@ -11,6 +10,7 @@ from rootless.storage.extract import Extraction
 from rootless.storage.stack import Stack
 from rootless.storage.streams import ReadAhead
 from rootless.storage.tar_reader import Limits, TarReader
+from rootless.typed import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -7,11 +7,11 @@ from __future__ import annotations
 
 import os
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, NamedTuple
 
 from rootless.errors import StoreFailed
 from rootless.image.digest import ChainID, DiffID, Digest
 from rootless.storage.layer_store import LayerStore
+from rootless.typed import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -8,11 +8,11 @@ from __future__ import annotations
 import os
 import stat
 from errno import EINVAL, EPERM
-from typing import TYPE_CHECKING, NamedTuple
 
 from rootless.storage import attributes
 from rootless.storage.attributes import Owners, Stat
 from rootless.storage.tar_reader import DIRECTORY, text
+from rootless.typed import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
     from rootless.storage.tar_reader import Entry

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 import stat
-from typing import TYPE_CHECKING, NamedTuple
 
 from rootless.errors import StoreFailed
 from rootless.storage import attributes
@@ -25,6 +24,7 @@ from rootless.storage.tar_reader import (
     text,
 )
 from rootless.storage.tar_writer import END, header, padding
+from rootless.typed import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

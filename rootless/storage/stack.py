@@ -8,9 +8,9 @@ from __future__ import annotations
 import os
 import stat
 from errno import ELOOP
-from typing import TYPE_CHECKING, NamedTuple
 
 from rootless.storage import attributes
+from rootless.typed import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
     from types import TracebackType

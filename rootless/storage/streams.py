@@ -9,10 +9,10 @@ import hashlib
 import os
 from queue import Full, Queue
 from threading import Event, Thread
-from typing import TYPE_CHECKING
 
 from rootless import files
 from rootless.image.digest import Digest
+from rootless.typed import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator

@@ -6,9 +6,8 @@ and one that leaves the root is refused.  What a header may cost in memory is bo
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
-
 from rootless.errors import ImageRefused
+from rootless.typed import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator

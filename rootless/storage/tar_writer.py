@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from rootless.storage.tar_reader import BLOCK, BLOCK_DEVICE, CHARACTER, DIRECTORY, FILE
+from rootless.typed import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from rootless.storage.tar_reader import Entry

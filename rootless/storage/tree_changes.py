@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import os
 import stat
-from typing import TYPE_CHECKING, NamedTuple
 
 from rootless.storage.changes import Change, Skip, is_stub, same_attributes
 from rootless.storage.stack import (
@@ -19,6 +18,7 @@ from rootless.storage.stack import (
     list_directory,
     lstat,
 )
+from rootless.typed import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -20,11 +20,11 @@ import os
 import selectors
 import socket
 from collections import deque
-from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
 
 from rootless import errors, files
 from rootless.errors import ImageRefused, RootlessError, StoreFailed
 from rootless.storage.layer_tar import UnpackRequest, unpack
+from rootless.typed import TYPE_CHECKING, Any, NamedTuple, NoReturn
 
 if TYPE_CHECKING:
     from rootless.storage.layer_store import LayerStore

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING
 
 from rootless.rootfs import Rootfs
 from rootless.storage.driver import layer_form
+from rootless.typed import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from rootless.image.digest import ChainID

@@ -9,10 +9,10 @@ from __future__ import annotations
 import json
 import os
 import time
-from typing import TYPE_CHECKING, NamedTuple, TypedDict, TypeVar
 
 from rootless import files
 from rootless.errors import Conflict, InvalidRequest, NotFound, StoreFailed
+from rootless.typed import TYPE_CHECKING, NamedTuple, TypedDict, TypeVar
 
 if TYPE_CHECKING:
     from collections.abc import Callable

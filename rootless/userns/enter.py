@@ -9,10 +9,10 @@ from __future__ import annotations
 import fcntl
 import os
 from errno import ENOSPC
-from typing import TYPE_CHECKING, Any, Generic, NoReturn, TypeVar
 
 from rootless.errors import HostLacks, RootlessError
 from rootless.kernel import namespace
+from rootless.typed import TYPE_CHECKING, Any, Generic, NoReturn, TypeVar
 
 if TYPE_CHECKING:
     from collections.abc import Callable

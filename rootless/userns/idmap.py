@@ -5,7 +5,7 @@ Pure: the texts of /etc/subuid and the like come in as arguments.
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from rootless.typed import NamedTuple
 
 
 class IdRange(NamedTuple):

@@ -21,6 +21,7 @@ MECHANISMS = {"storage", "network", "runtime", "registry", "build"}
 MAY_IMPORT = {
     "__init__": set(),
     "__main__": {"cli"},
+    "typed": set(),
     "errors": set(),
     "events": set(),
     "rootfs": set(),
@@ -40,8 +41,8 @@ MAY_IMPORT = {
     "engine": FOUNDATION | VOCABULARY | MECHANISMS,
     "cli": {"engine", "errors", "events"},
 }
-# Values without behaviour, which even the foundation speaks in.
-VALUES = {"rootless.image.digest", "rootless.userns.idmap"}
+# Words and values without behaviour, which even the foundation speaks in.
+VALUES = {"rootless.typed", "rootless.image.digest", "rootless.userns.idmap"}
 
 # Text and values in, values out: no file, no clock, no environment.
 PURE = (
@@ -59,7 +60,17 @@ IMPURE_MODULES = {
 # Runs in the child, where after pivot_root there is no standard library to import from.
 STAGE = "runtime/stage.py"
 STAGE_MAY_IMPORT = {
-    *("__future__", "os", "struct", "typing", "errno", "gc", "_signal", "resource", "_socket"),
+    *(
+        "__future__",
+        "os",
+        "struct",
+        "rootless.typed",
+        "errno",
+        "gc",
+        "_signal",
+        "resource",
+        "_socket",
+    ),
     *("rootless.runtime.handshake", "rootless.runtime.init", "rootless.runtime.operations"),
 }
 

@@ -4,7 +4,8 @@ Annotations are real objects here: typing compiles quoted ones, half a milliseco
 """
 
 from collections.abc import Callable
-from typing import NamedTuple
+
+from rootless.typed import NamedTuple
 
 
 class Option(NamedTuple):
