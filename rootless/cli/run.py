@@ -18,6 +18,7 @@ _PROXIES = ("http_proxy", "https_proxy", "ftp_proxy", "no_proxy", "all_proxy")
 
 def run(*, quiet: bool = False, explain: bool = False, **given: Any) -> int:
     """Make a container and run a program in it."""
+    build_first(given, quiet=quiet)
     request = run_request(given)
     engine = Engine.open()
     with Reporting(quiet=quiet) as report:
@@ -42,6 +43,7 @@ def create(*, quiet: bool = False, **given: Any) -> None:
     from rootless.cli import output
     from rootless.engine.create import create as create_container
 
+    build_first(given, quiet=quiet)
     with Reporting(quiet=quiet) as report:
         prepared = create_container(Engine.open(), run_request(given), report)
     output.write(prepared.container.id)
@@ -106,6 +108,30 @@ def start(
             raise InvalidRequest("only one container can be attached to")
         return lifecycle.start(engine, request._replace(containers=names))[1]
     return each(names, lambda name: lifecycle.start(engine, request._replace(containers=(name,))))
+
+
+def build_first(given: Values, *, quiet: bool) -> None:
+    """``run .`` and ``run -f Dockerfile``: put an image in the place of a directory."""
+    image = given.get("image", "")
+    if "file" not in given and (given.get("rootfs") or not _is_directory(image)):
+        if not image:
+            from rootless.errors import InvalidRequest
+
+            raise InvalidRequest("rootless run needs IMAGE", hint="rootless run --help")
+        return
+    from rootless.cli.build import build_to_run
+
+    file = given.pop("file", None)
+    if file is not None and image:  # then every word is the program's
+        given["args"] = (image, *given.get("args", ()))
+    given["image"] = build_to_run(
+        os.path.dirname(file) or "." if file else image, file, quiet=quiet
+    )
+
+
+def _is_directory(image: str) -> bool:
+    """No image is called so."""
+    return image in (".", "..") or image.startswith(("./", "../", "/"))
 
 
 def run_request(given: Values) -> RunRequest:

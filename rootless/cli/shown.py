@@ -8,7 +8,9 @@ if TYPE_CHECKING:
     from rootless.cli.options.table import Command, Group, Option
 
 # Used up by the front end itself; the engine never sees them.
-FRONT_END = frozenset(("quiet", "explain", "env_file", "label_file", "os", "arch", "variant"))
+FRONT_END = frozenset(
+    ("quiet", "explain", "env_file", "label_file", "file", "os", "arch", "variant")
+)
 
 
 def shown_groups(command: Command) -> tuple[Group, ...]:

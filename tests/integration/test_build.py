@@ -418,3 +418,18 @@ def test_other_drivers_build_the_same(new_store, builder, images, tmp_path, driv
     build(builder, tmp_path, text)
     build(other, tmp_path, text)
     assert trees.differences(image(other).tree, image(builder).tree, (driver, "overlay")) == []
+
+
+def test_run_builds_a_directory_if_anything_changed(builder, tmp_path):
+    (tmp_path / "Dockerfile").write_text(
+        "FROM busybox\nCOPY f /f\nRUN date +%N > /t\nCMD cat /f /t"
+    )
+    (tmp_path / "f").write_text("1\n")
+    first = builder("run", "--rm", "-q", "--network=none", ".", cwd=tmp_path).stdout
+    assert first.startswith("1\n")
+    assert builder("run", "--rm", "-q", "--network=none", str(tmp_path)).stdout == first
+    (tmp_path / "f").write_text("2\n")
+    file = str(tmp_path / "Dockerfile")
+    assert builder("run", "--rm", "-q", "--network=none", "-f", file).stdout.startswith("2\n")
+    assert builder("run", "--rm", "-q", "--network=none", "-f", file, "echo", "x").stdout == "x\n"
+    assert "rootless run needs IMAGE" in builder.fails("run", "--rm")

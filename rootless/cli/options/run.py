@@ -8,22 +8,32 @@ from rootless.cli.options.table import Argument, Command, Group, Option, plain
 from rootless.cli.values import integer, natural, variable
 
 _IMAGE_AND_ARGS = (
-    Argument("image", "IMAGE", complete="image"),
+    Argument(
+        "image", "IMAGE|.", "Or a directory, which is built first", required=False, complete="image"
+    ),
     Argument("args", "ARG", "Instead of the image's command", required=False, many=True),
 )
 _ISOLATION = (NETWORK, IDENTITY, RIGHTS, LIMITS, HEALTH, OTHERS)
+_BUILD = Group(
+    "Instead of an image",
+    (
+        Option(
+            "file", "DOCKERFILE", "Build it first, if anything changed", short="f", complete="file"
+        ),
+    ),
+)
 _EXPLAIN = Group("Instead of running", (Option("explain", "", "Print what would be done"),))
 
 RUN = Command(
     "run",
-    (CONTAINER, DETACHING, PROCESS, FILES, IMAGE, *_ISOLATION, _EXPLAIN),
+    (CONTAINER, DETACHING, PROCESS, FILES, IMAGE, _BUILD, *_ISOLATION, _EXPLAIN),
     _IMAGE_AND_ARGS,
     interspersed=False,
 )
 
 CREATE = Command(
     "create",
-    (CONTAINER, STREAMS, PROCESS, FILES, IMAGE, *_ISOLATION),
+    (CONTAINER, STREAMS, PROCESS, FILES, IMAGE, _BUILD, *_ISOLATION),
     _IMAGE_AND_ARGS,
     interspersed=False,
 )
