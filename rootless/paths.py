@@ -58,6 +58,11 @@ class Paths(NamedTuple):
         return f"{self.data}/volumes"
 
     @property
+    def volumes_lock(self) -> str:
+        """Held shared while a container with volumes comes into being, exclusively to remove volumes."""
+        return f"{self.data}/volumes.lock"
+
+    @property
     def networks(self) -> str:
         return f"{self.data}/networks"
 

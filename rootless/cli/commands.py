@@ -16,7 +16,7 @@ PANELS: dict[str, dict[str, tuple[str, str]]] = {
         "exec": ("run", "Run a further program in a running container"),
         "ps": ("containers", "List containers"),
         "logs": ("containers", "Show what containers have written"),
-        "inspect": ("inspection", "Describe containers, images and networks"),
+        "inspect": ("inspection", "Describe containers, images, volumes and networks"),
         "top": ("inspection", "Show the processes of a container"),
         "stats": ("inspection", "Show what containers use, again and again"),
         "port": ("inspection", "List the published ports of containers"),
@@ -56,6 +56,16 @@ PANELS: dict[str, dict[str, tuple[str, str]]] = {
         "login": ("registries", "Keep credentials for a registry"),
         "logout": ("registries", "Forget credentials for a registry"),
         "search": ("registries", "Search registries for images, or list tags"),
+    },
+    "Volumes": {
+        "volume create": ("volumes", "Make a volume: a directory that outlives containers"),
+        "volume ls": ("volumes", "List volumes"),
+        "volume inspect": ("volumes", "Describe volumes and which containers mount them"),
+        "volume exists": ("volumes", "Exit with 0 if the volume exists, with 1 if not"),
+        "volume export": ("volumes", "Write what is in a volume to a tar archive"),
+        "volume import": ("volumes", "Add what is in a tar archive to a volume"),
+        "volume prune": ("volumes", "Remove volumes that no container mounts"),
+        "volume rm": ("volumes", "Remove volumes with all that is in them"),
     },
     "Networks": {
         "network create": (

@@ -66,7 +66,13 @@ def _lookups(engine: Engine, *, size: bool) -> dict[str, Callable[[str], dict[st
 
         return document(*inspect_network(engine, name))
 
-    return {"container": container, "image": image, "network": network}
+    def volume(name: str) -> dict[str, Any]:
+        from rootless.cli.volumes import document
+        from rootless.engine.volumes import inspect as inspect_volume
+
+        return document(inspect_volume(engine, name))
+
+    return {"container": container, "image": image, "volume": volume, "network": network}
 
 
 def _first(name: str, lookups: list[Callable[[str], dict[str, Any]]]) -> dict[str, Any]:
@@ -80,7 +86,7 @@ def _first(name: str, lookups: list[Callable[[str], dict[str, Any]]]) -> dict[st
     except NotFound:
         if len(lookups) == 1:
             raise
-        raise NotFound(f"no container, image or network {name!r}") from None
+        raise NotFound(f"no container, image, volume or network {name!r}") from None
 
 
 def _describe(

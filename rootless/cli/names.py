@@ -28,5 +28,9 @@ def names_of(kind: str) -> Iterable[str]:
 
             found = list_networks(engine, NetworkListRequest())
             return ("none", "host", "private", *(each["name"] for each in found))
+        case "volume":
+            from rootless.engine.volumes import list_volumes
+
+            return [each.volume.name for each in list_volumes(engine)]
         case _:
             return ()

@@ -58,13 +58,19 @@ def remove_containers(engine: Engine, request: RemoveRequest) -> list[str]:
     """``rm``: the names or ids as they were given, as they go."""
     removed = []
     for name in request.containers:
-        remove(engine, store.find(engine.paths, name), force=request.force)
+        container = store.find(engine.paths, name)
+        remove(engine, container, force=request.force, volumes=request.volumes)
         removed.append(name)
     return removed
 
 
-def remove(engine: Engine, container: Container, *, force: bool = False) -> None:
-    """Remove a container with everything that is its own.  Raises Conflict while it runs."""
+def remove(
+    engine: Engine, container: Container, *, force: bool = False, volumes: bool = False
+) -> None:
+    """Remove a container with everything that is its own.  Raises Conflict while it runs.
+
+    Its anonymous volumes go with ``volumes``, and where it was to remove itself.
+    """
     if container.state() is not None:
         if not force:
             raise Conflict(
@@ -79,6 +85,10 @@ def remove(engine: Engine, container: Container, *, force: bool = False) -> None
     except FileNotFoundError:
         return
     discard(engine, doomed)
+    if (volumes or container.record["auto_remove"]) and container.record.get("anonymous_volumes"):
+        from rootless.engine.mounts import remove_anonymous
+
+        remove_anonymous(engine, container.record)
 
 
 def discard(engine: Engine, path: str) -> None:

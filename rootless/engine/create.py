@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from contextlib import nullcontext
 
 from rootless import events, files
 from rootless.engine import connectivity, isolation
@@ -12,7 +13,7 @@ from rootless.engine.identity import group_ids, user_of
 from rootless.engine.names import random_name
 from rootless.engine.surroundings import kernel_facts, profile_of, seccomp_filter
 from rootless.engine.sweep import sweep_containers
-from rootless.errors import Conflict, InvalidRequest, NotFound, StoreFailed, Unsupported
+from rootless.errors import Conflict, InvalidRequest, NotFound, StoreFailed
 from rootless.rootfs import Rootfs
 from rootless.runtime import container as store
 from rootless.runtime.container import Container
@@ -23,8 +24,11 @@ from rootless.runtime.seccomp_cache import read_profile
 from rootless.typed import TYPE_CHECKING, Any, NamedTuple
 
 if TYPE_CHECKING:
+    from contextlib import AbstractContextManager
+
     from rootless.engine import Engine
-    from rootless.engine.requests import MountRequest, RunRequest
+    from rootless.engine.mounts import Gathered
+    from rootless.engine.requests import RunRequest
     from rootless.events import Report
     from rootless.image.documents import ContainerConfig, Image
     from rootless.network.backend import Backend, NetworkRequest
@@ -32,6 +36,7 @@ if TYPE_CHECKING:
     from rootless.runtime.container import Record
     from rootless.runtime.options import ContainerOptions
     from rootless.runtime.spec import Spec
+    from rootless.runtime.users import User
 
 
 class Prepared(NamedTuple):
@@ -89,8 +94,12 @@ def create(engine: Engine, request: RunRequest, report: Report = events.ignore) 
     with engine.use_store():
         image = resolve_image(engine, request, report)
         with files.scratch(engine.paths.scratch, "container") as scratch:
-            prepared = _Draft(engine, request, image, scratch).prepare(report)
-            _publish(engine, request, prepared.container, scratch)
+            draft = _Draft(engine, request, image, scratch)
+            prepared = draft.prepare(report)
+            if request.replace:  # before we hold on to volumes, which it may give up
+                _remove_namesake(engine, draft.name)
+            with draft.settled():
+                _publish(engine, request, prepared.container, scratch)
         return prepared
 
 
@@ -114,6 +123,7 @@ class _Draft:
         self.id = store.new_id()
         self.name = request.name or random_name()
         self.wishes: tuple[Wish, ...] = ()
+        self.gathered: Gathered | None = None
         self.bundle = engine.paths.container(self.id)
         self.config: ContainerConfig = image.config.get("config") or {}
 
@@ -127,6 +137,8 @@ class _Draft:
             user = user._replace(
                 groups=user.groups + group_ids(request.group_add, rootfs, engine.id_map)
             )
+        asked = self.mounts(user)
+        self.rootfs, self.owner = rootfs, (user.uid, user.gid)
         backend, network = self.network(report)
         chosen = isolation.namespaces(engine, request)
         if not backend.new_namespace:
@@ -141,7 +153,7 @@ class _Draft:
                 *self.identity_mounts(backend, network),
                 *isolation.time_zone(request),
                 *isolation.read_only_scratch(request),
-                *map(bind_mount, (*request.volume, *request.mount, *request.tmpfs)),
+                *asked,
             ),
             namespaces=chosen,
         )
@@ -164,6 +176,9 @@ class _Draft:
         health = health_options(request, self.config)
         if health is not None:
             record["health"] = health._asdict()
+        if self.gathered is not None:
+            record["mounts"] = list(self.gathered.documents)
+            record["anonymous_volumes"] = [e.name for e in self.gathered.volumes if e.anonymous]
         store.write_spec(self.scratch, spec)
         store.write_record(self.scratch, record)
         container = Container(engine.paths, record)
@@ -171,6 +186,30 @@ class _Draft:
             engine, plan_of(engine, record, spec, bundle=self.scratch), backend, network
         )
         return Prepared(container, plan, backend, network)
+
+    def mounts(self, user: User) -> tuple[Mount, ...]:
+        """What was asked to be mounted; most containers have nothing."""
+        request = self.request
+        if not (
+            request.volume
+            or request.mount
+            or request.tmpfs
+            or request.volumes_from
+            or self.config.get("Volumes")
+        ):
+            return ()
+        from rootless.engine.mounts import gather
+
+        self.gathered = gather(self.engine, request, self.config, user=user)
+        return self.gathered.mounts
+
+    def settled(self) -> AbstractContextManager[None]:
+        """Volumes are there and stay while the container comes into being."""
+        if self.gathered is None:
+            return nullcontext()
+        from rootless.engine.mounts import settled
+
+        return settled(self.engine, self.gathered, self.rootfs, owner=self.owner)
 
     def network(self, report: Report) -> tuple[Backend, NetworkRequest]:
         """Which network it gets."""
@@ -308,8 +347,6 @@ def _publish(engine: Engine, request: RunRequest, container: Container, scratch:
     except OSError as error:
         raise StoreFailed(f"cannot create {container.bundle}: {error.strerror}") from None
     try:
-        if request.replace:
-            _remove_namesake(engine, container.name)
         store.claim_name(engine.paths, container.name, container.id)
         if request.cidfile:
             _write_new(request.cidfile, container.id)
@@ -336,34 +373,3 @@ def _remove_namesake(engine: Engine, name: str) -> None:
         remove(engine, store.find(engine.paths, name), force=True)
     except NotFound:
         pass
-
-
-def _tmpfs_options(given: tuple[str, ...]) -> tuple[str, ...]:
-    """docker's defaults, and copy-up as podman has it unless it was declined."""
-    options = ["nosuid", "nodev"]
-    options += [each for each in given if each not in ("tmpcopyup", "notmpcopyup")]
-    if "notmpcopyup" not in given:
-        options.append("copy-up")
-    return tuple(options)
-
-
-def bind_mount(request: MountRequest) -> Mount:
-    """One of ``-v``, ``--mount``, ``--tmpfs`` as a mount.  Raises NotFound for a missing source."""
-    from rootless.runtime.parameters import check_target
-
-    if request.type not in ("bind", "tmpfs"):
-        raise Unsupported(f"mounts of type {request.type} are not supported")
-    target = check_target(request.target, request.source)
-    if request.type == "tmpfs":
-        return Mount("tmpfs", "tmpfs", target, _tmpfs_options(request.options))
-    options = tuple(each for each in request.options if each not in ("nocreate", "z", "Z"))
-    if not os.path.exists(request.source):
-        if "nocreate" in request.options:
-            raise NotFound(f"no file or directory {request.source}")
-        try:
-            os.makedirs(request.source)
-        except OSError as error:
-            raise InvalidRequest(
-                f"cannot make the directory {request.source}: {error.strerror}"
-            ) from None
-    return Mount("bind", request.source, target, options)

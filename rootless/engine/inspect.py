@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 
-from rootless.engine.requests import MountRequest
 from rootless.errors import NotFound, RootlessError
 from rootless.network.ports import PortMapping
 from rootless.runtime import container as store
@@ -79,30 +78,8 @@ def _state(container: Container, state: State | None) -> dict[str, Any]:
 
 
 def mounts(container: Container) -> list[dict[str, Any]]:
-    """What the user asked to be mounted, as docker lists it."""
-    if "mounts" in container.record:
-        return container.record["mounts"]
-    settings = container.record["settings"]
-    asked = [
-        MountRequest(*each)
-        for field in ("volume", "mount", "tmpfs")
-        for each in settings.get(field, ())
-    ]
-    return [
-        {
-            "Type": each.type,
-            "Source": each.source,
-            "Destination": each.target,
-            "Mode": ",".join(each.options),
-            "Options": list(each.options),
-            "RW": not {"ro", "rro"}.intersection(each.options),
-            "Propagation": next((o for o in each.options if o.endswith(_PROPAGATION)), "rprivate"),
-        }
-        for each in asked
-    ]
-
-
-_PROPAGATION = ("shared", "slave", "private")
+    """What is mounted by request, as docker lists it."""
+    return container.record.get("mounts", [])
 
 
 def _config(engine: Engine, container: Container, spec: Spec) -> dict[str, Any]:
@@ -155,7 +132,7 @@ def _host_config(container: Container, spec: Spec) -> dict[str, Any]:
     mode = container.record["launch"]["network"][0]
     return {
         "Binds": [
-            f"{m['Source'] or m.get('Name', '')}:{m['Destination']}:{m['Mode'] or 'rw'}"
+            f"{m.get('Name') or m['Source']}:{m['Destination']}:{m['Mode'] or 'rw'}"
             for m in mounts(container)
             if m["Type"] in ("bind", "volume")
         ],

@@ -11,11 +11,11 @@ import os
 import time
 
 from rootless import files
-from rootless.errors import Conflict, InvalidRequest, NotFound, StoreFailed
+from rootless.errors import Conflict, InvalidRequest, NotFound, StoreFailed, Unsupported
 from rootless.typed import TYPE_CHECKING, NamedTuple, TypedDict, TypeVar
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from rootless.paths import Paths
     from rootless.rootfs import Rootfs
@@ -60,17 +60,21 @@ class Volumes:
         *,
         labels: dict[str, str] | None = None,
         options: dict[str, str] | None = None,
+        anonymous: bool = False,
     ) -> Volume:
         """Make an empty volume; without a name it is anonymous and gets 64 hex digits.
 
+        ``options`` may only say that it is a directory of the host: ``device`` names it.
         Raises Conflict when the name is taken, InvalidRequest when it cannot be one.
         """
+        options = check_options(options or {})
         record: VolumeRecord = {
             "created": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
             "labels": labels or {},
-            "options": options or {},
-            "anonymous": name is None,
-            "filled": False,
+            "options": options,
+            "anonymous": anonymous or name is None,
+            # A directory of the host is its owner's business: nothing is copied there.
+            "filled": "device" in options,
         }
         name = files.random_name(32) if name is None else check_name(name)
         os.makedirs(self._paths.volumes, mode=0o700, exist_ok=True)
@@ -92,22 +96,38 @@ class Volumes:
         """
         full = self._full_name(check_name(name))
         record = self._read(full)
+        options = record.get("options", {})
         return Volume(
             name=full,
-            path=f"{self._directory(full)}/_data",
+            path=options.get("device") or self.path(full),
             created=record.get("created", ""),
             labels=record.get("labels", {}),
-            options=record.get("options", {}),
+            options=options,
             anonymous=record.get("anonymous", False),
         )
 
-    def ensure(self, name: str) -> Volume:
+    def path(self, name: str) -> str:
+        """Where the content of the volume with that full name is, or will be."""
+        return f"{self._directory(name)}/_data"
+
+    def exists(self, name: str) -> bool:
+        """Whether there is a volume with that full name."""
+        return os.path.isdir(self._directory(check_name(name)))
+
+    def ensure(
+        self,
+        name: str,
+        *,
+        labels: dict[str, str] | None = None,
+        options: dict[str, str] | None = None,
+        anonymous: bool = False,
+    ) -> Volume:
         """The volume of that name, made when there is none (``run -v name:/path``)."""
         while True:
-            if os.path.isdir(self._directory(check_name(name))):
+            if self.exists(name):
                 return self.get(name)
             try:
-                return self.create(name)
+                return self.create(name, labels=labels, options=options, anonymous=anonymous)
             except Conflict:
                 continue  # another process was first
 
@@ -139,9 +159,19 @@ class Volumes:
         path = self.get(name).path
         return enter.call(lambda: _usage(path), self._id_map)
 
-    def copy_up(self, name: str, rootfs: Rootfs, target: str) -> None:
+    def copy_up(
+        self,
+        name: str,
+        rootfs: Rootfs,
+        target: str,
+        *,
+        owner: tuple[int, int] = (0, 0),
+        content: bool = True,
+    ) -> None:
         """Fill a new, empty volume with what the image has at ``target``, owners and all.
 
+        Where the image has nothing there, the volume belongs to ``owner``, ids of the container.
+        Without ``content`` only owner and mode are taken.
         Only the first container that mounts a volume does, and only while nobody wrote to it.
         """
         volume = self.get(name)
@@ -151,7 +181,9 @@ class Volumes:
                 return
             directories = (rootfs.upper, *rootfs.lower) if rootfs.upper else rootfs.lower
             self._inside(
-                lambda: _fill(volume.path, directories, os.fsencode(target)),
+                lambda: _fill(
+                    volume.path, directories, os.fsencode(target), owner=owner, content=content
+                ),
                 f"copy {target} of the image into the volume {volume.name}",
             )
             record["filled"] = True
@@ -230,7 +262,34 @@ def _write(directory: str, record: VolumeRecord) -> None:
     files.write_atomic(f"{directory}/volume.json", json.dumps(record, sort_keys=True).encode())
 
 
-def _fill(path: str, directories: tuple[str, ...], target: bytes) -> None:
+def check_options(options: dict[str, str]) -> dict[str, str]:
+    """docker's options of a local volume; only ``o=bind`` with a directory of the host is kept.
+
+    Raises Unsupported for what would have to be mounted outside of containers, InvalidRequest.
+    """
+    if not options:
+        return {}
+    kind, device, words = (options.get(key, "") for key in ("type", "device", "o"))
+    if set(options) - {"type", "device", "o"} or kind not in ("", "none", "bind"):
+        raise Unsupported(
+            "volume options other than type=none, o=bind and device=DIRECTORY are not supported",
+            hint="files in memory: --tmpfs; a file system must be mounted by an administrator",
+        )
+    if not {"bind", "rbind"}.intersection(words.split(",")):
+        raise InvalidRequest("a volume with device= needs o=bind")
+    if not device.startswith("/") or not os.path.isdir(device):
+        raise InvalidRequest(f"{device!r} is not the absolute path of a directory")
+    return {"type": "none", "o": words, "device": os.path.realpath(device)}
+
+
+def _fill(
+    path: str,
+    directories: tuple[str, ...],
+    target: bytes,
+    *,
+    owner: tuple[int, int],
+    content: bool,
+) -> None:
     """CHILD SIDE.  Copy a directory of the stacked layers into the volume, if that is empty."""
     from rootless.storage.flatten import Flattener
     from rootless.storage.stack import Stack
@@ -241,19 +300,34 @@ def _fill(path: str, directories: tuple[str, ...], target: bytes) -> None:
     stack = Stack(directories)
     resolved = stack.resolve(target)
     source = None if resolved is None else stack.open(resolved)
-    if source is not None:
+    if source is None:
+        os.chown(path, *owner)
+    elif content:
         Flattener().copy(source, path)
+    else:
+        status = os.fstat(source.fds[0])
+        source.close()
+        os.chown(path, status.st_uid, status.st_gid)
+        os.chmod(path, status.st_mode & 0o7777)
 
 
 def _export(path: str, fd: int) -> None:
-    """CHILD SIDE."""
-    from rootless.storage.changes import Skip
+    """CHILD SIDE.  The directory itself comes first: a database looks at its owner and mode."""
+    from rootless.storage.changes import Change, Skip
     from rootless.storage.compression import compressor
     from rootless.storage.pack import Packer
-    from rootless.storage.stack import Stack
+    from rootless.storage.stack import DIRECTORY_FLAGS, Stack
     from rootless.storage.tree_changes import tree_changes
 
-    Packer(fd, compressor("none")).pack(tree_changes(path, Stack(()), 0, Skip(())))
+    def everything() -> Iterator[Change]:
+        top = os.open(path, DIRECTORY_FLAGS)
+        try:
+            yield Change(b"", top, b".", os.fstat(top))
+        finally:
+            os.close(top)
+        yield from tree_changes(path, Stack(()), 0, Skip(()))
+
+    Packer(fd, compressor("none")).pack(everything())
 
 
 def _import(path: str, fd: int, id_map: IdMap) -> tuple[str, ...]:

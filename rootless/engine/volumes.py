@@ -1,0 +1,241 @@
+"""Volumes: create, list, inspect, remove, prune, export, import."""
+
+from __future__ import annotations
+
+import os
+
+from rootless import files
+from rootless.engine.mounts import check_driver, uses
+from rootless.errors import Conflict, InvalidRequest, NotFound, RootlessError
+from rootless.storage.volumes import Volumes
+from rootless.typed import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    from rootless.engine import Engine
+    from rootless.storage.volumes import Volume
+
+
+class CreateVolumeRequest(NamedTuple):
+    """``volume create``; without a name it is anonymous.  ``label`` and ``opt`` are K=V."""
+
+    name: str | None = None
+    driver: str = "local"
+    label: tuple[str, ...] = ()
+    opt: tuple[str, ...] = ()
+    ignore: bool = False
+
+
+class RemoveVolumesRequest(NamedTuple):
+    """``volume rm``; ``force`` removes the containers too, and does not mind a missing volume."""
+
+    volumes: tuple[str, ...] = ()
+    all: bool = False
+    force: bool = False
+
+
+class ListedVolume(NamedTuple):
+    """A volume and the names of the containers that mount it."""
+
+    volume: Volume
+    containers: tuple[str, ...]
+
+
+def volumes_of(engine: Engine) -> Volumes:
+    """The volumes of this user."""
+    return Volumes(engine.paths, engine.id_map)
+
+
+def create(engine: Engine, request: CreateVolumeRequest) -> Volume:
+    """Make a volume.  Raises Conflict for a name that is taken, InvalidRequest, Unsupported."""
+    check_driver(request.driver)
+    volumes = volumes_of(engine)
+    labels, options = _pairs(request.label), _pairs(request.opt)
+    if request.ignore and request.name is not None:
+        return volumes.ensure(request.name, labels=labels, options=options)
+    return volumes.create(request.name, labels=labels, options=options)
+
+
+def _pairs(texts: Iterable[str]) -> dict[str, str]:
+    return {key: value for key, _, value in (each.partition("=") for each in texts)}
+
+
+def list_volumes(engine: Engine, filters: tuple[str, ...] = ()) -> list[ListedVolume]:
+    """The volumes that pass all filters, by name.  Raises InvalidRequest for an unknown filter."""
+    tests = [_filter(each) for each in filters]
+    users = _users(engine)
+    listed = [
+        ListedVolume(each, tuple(users.get(each.name, ()))) for each in volumes_of(engine).all()
+    ]
+    return [each for each in listed if all(test(each) for test in tests)]
+
+
+def _users(engine: Engine) -> dict[str, list[str]]:
+    users: dict[str, list[str]] = {}
+    for volume, container in uses(engine):
+        if container not in users.setdefault(volume, []):
+            users[volume].append(container)
+    return users
+
+
+def _filter(text: str) -> Callable[[ListedVolume], bool]:
+    key, equals, value = text.partition("=")
+    if not equals:
+        raise InvalidRequest(f"{text!r} is not a filter", hint="write key=value")
+    match key:
+        case "name":
+            return lambda each: value in each.volume.name
+        case "label":
+            return lambda each: _has(each.volume.labels, value)
+        case "label!":
+            return lambda each: not _has(each.volume.labels, value)
+        case "opt":
+            return lambda each: _has(each.volume.options, value)
+        case "driver":
+            return lambda each: value == "local"
+        case "scope":
+            return lambda each: value == "local"
+        case "dangling":
+            return lambda each: (not each.containers) == _truth(value)
+        case "anonymous":
+            return lambda each: each.volume.anonymous == _truth(value)
+        case "until":
+            from rootless.image.times import parse_since, parse_time
+
+            bound = parse_since(value, now_s=None)
+            return lambda each: parse_time(each.volume.created) < bound
+    raise InvalidRequest(
+        f"unknown filter {key!r}",
+        hint="name, label, label!, dangling, anonymous, driver, opt or until",
+    )
+
+
+def _has(pairs: dict[str, str], text: str) -> bool:
+    key, equals, value = text.partition("=")
+    return key in pairs and (not equals or pairs[key] == value)
+
+
+def _truth(text: str) -> bool:
+    if text.lower() in ("true", "1"):
+        return True
+    if text.lower() in ("false", "0"):
+        return False
+    raise InvalidRequest(f"{text!r} is neither true nor false")
+
+
+def inspect(engine: Engine, name: str) -> ListedVolume:
+    """A volume and who mounts it.  Raises NotFound."""
+    volume = volumes_of(engine).get(name)
+    return ListedVolume(volume, tuple(_users(engine).get(volume.name, ())))
+
+
+def exists(engine: Engine, name: str) -> bool:
+    """Whether there is such a volume."""
+    try:
+        volumes_of(engine).get(name)
+    except RootlessError:
+        return False
+    return True
+
+
+def remove(engine: Engine, request: RemoveVolumesRequest) -> list[str]:
+    """Remove volumes; their names.  Raises NotFound, Conflict naming the containers that mount one."""
+    volumes = volumes_of(engine)
+    removed = []
+    for name in [each.name for each in volumes.all()] if request.all else request.volumes:
+        try:
+            full_name = volumes.get(name).name
+            if request.force:
+                _remove_users(engine, full_name)
+            with files.lock(engine.paths.volumes_lock):
+                _refuse_in_use(full_name, _users(engine).get(full_name, []))
+                volumes.remove(full_name)
+        except NotFound:
+            if not request.force:
+                raise
+        else:
+            removed.append(name)
+    return removed
+
+
+def _remove_users(engine: Engine, name: str) -> None:
+    from rootless.engine import containers
+    from rootless.runtime import container as store
+
+    for user in _users(engine).get(name, ()):
+        containers.remove(engine, store.find(engine.paths, user), force=True)
+
+
+def _refuse_in_use(name: str, users: list[str]) -> None:
+    if users:
+        more = f" and {len(users) - 3} more" if len(users) > 3 else ""
+        noun = "container" if len(users) == 1 else "containers"
+        raise Conflict(
+            f"volume {name} is used by {noun} {', '.join(users[:3])}{more}",
+            hint=f"rootless rm {' '.join(users[:3])}, or volume rm -f to remove them too",
+        )
+
+
+def prune(
+    engine: Engine, filters: tuple[str, ...] = (), *, all: bool = False
+) -> tuple[list[str], int]:
+    """Remove the volumes that no container mounts, without ``all`` only anonymous ones.
+
+    Their names, and how many bytes they took.
+    """
+    volumes = volumes_of(engine)
+    removed, size_bytes = [], 0
+    with files.lock(engine.paths.volumes_lock):
+        for each in list_volumes(engine, filters):
+            if each.containers or not (all or each.volume.anonymous):
+                continue
+            size_bytes += size_of(engine, each.volume)
+            volumes.remove(each.volume.name)
+            removed.append(each.volume.name)
+    return removed, size_bytes
+
+
+def size_of(engine: Engine, volume: Volume) -> int:
+    """What a volume takes on disk in bytes; a directory of the host is not ours to count."""
+    return 0 if "device" in volume.options else volumes_of(engine).size_bytes(volume.name)
+
+
+def export(engine: Engine, name: str, path: str | None) -> None:
+    """Write the content of a volume to a file, which appears whole or not at all, or to descriptor 1."""
+    volumes = volumes_of(engine)
+    volume = volumes.get(name)
+    if path is None:
+        volumes.export(volume.name, 1)
+        return
+    unfinished = f"{path}.{files.random_name()}.part"
+    try:
+        fd = os.open(unfinished, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+    except OSError as error:
+        raise InvalidRequest(f"cannot write {path}: {error.strerror}") from None
+    try:
+        try:
+            volumes.export(volume.name, fd)
+        finally:
+            os.close(fd)
+        os.rename(unfinished, path)
+    except BaseException:
+        os.unlink(unfinished)
+        raise
+
+
+def import_archive(engine: Engine, name: str, path: str | None) -> tuple[str, ...]:
+    """Add what is in an archive, or in descriptor 0, to a volume, which is made where there is none.
+
+    Returns notices.  Raises ImageRefused for an archive that would leave the volume.
+    """
+    volumes = volumes_of(engine)
+    try:
+        fd = 0 if path is None else os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    except OSError as error:
+        raise InvalidRequest(f"cannot read {path}: {error.strerror}") from None
+    try:
+        return volumes.import_archive(volumes.ensure(name).name, fd)
+    finally:
+        if fd:
+            os.close(fd)
