@@ -1,6 +1,6 @@
 """``-v``, ``--mount``, ``--tmpfs``, ``--volumes-from`` and an image's VOLUMEs, as mounts of a container.
 
-Deciding writes nothing (``gather``); ``Settling`` then makes the volumes, fills them, and takes the
+Deciding writes nothing (``gather``); ``settled`` then makes the volumes, fills them, and takes the
 anonymous ones back when the container does not come into being.
 """
 
