@@ -6,6 +6,7 @@ import json
 import os
 import pty
 import stat
+import subprocess
 from typing import TYPE_CHECKING
 
 import pytest
@@ -59,32 +60,66 @@ def _abstract_sockets() -> set[str]:
     return {path for path in paths if path.startswith("@")}
 
 
-def test_row_20_no_abstract_sockets_and_private_ones(rootless: Rootless, probe: str):
+@pytest.fixture
+def busy(
+    rootless: Rootless, probe: str, needs_slirp4netns: None
+) -> Iterator[tuple[set[str], Rootless]]:
+    """Everything of ours that listens: a monitor, a network's keeper, helpers with published ports.
+
+    The abstract sockets from before, and the command line.
+    """
     before = _abstract_sockets()
-    rootless("run", "-d", "--network=host", "--name=row20", probe, "sleep", "600")
+    options = ("--health-cmd=true", "-p", "127.0.0.1::7")
+    rootless("network", "create", "row20")
     try:
-        assert _abstract_sockets() <= before
-        found = []
-        for directory, _, files in os.walk(rootless.home):
-            for name in files:
-                status = os.lstat(f"{directory}/{name}")
-                if stat.S_ISSOCK(status.st_mode) or stat.S_ISFIFO(status.st_mode):
-                    found.append(name)
-                    assert status.st_mode & 0o077 == 0, f"{directory}/{name}"
-        assert found  # the attach socket at least
+        for name, network in (("one", "row20"), ("two", "slirp4netns"), ("three", "host")):
+            more = options if network != "host" else ()
+            rootless(
+                *("run", "-d", f"--network={network}", f"--name=row20-{name}", *more),
+                *(probe, "sleep", "600"),
+            )
+        yield before, rootless
     finally:
-        rootless("rm", "-f", "row20")
+        rootless("rm", "-f", "row20-one", "row20-two", "row20-three", check=False)
+        rootless("network", "rm", "-f", "row20")
+
+
+def _sockets(home: str) -> list[str]:
+    """Every socket and pipe in a store but those of images."""
+    found = []
+    for directory, subdirectories, files in os.walk(home):
+        if directory == f"{home}/data":
+            subdirectories.remove("layers")
+        for name in files:
+            mode = os.lstat(f"{directory}/{name}").st_mode
+            if stat.S_ISSOCK(mode) or stat.S_ISFIFO(mode):
+                found.append(f"{directory}/{name}")
+    return found
+
+
+def test_row_20_no_abstract_sockets_and_private_ones(busy: tuple[set[str], Rootless]):
+    before, rootless = busy
+    assert _abstract_sockets() <= before
+    found = _sockets(rootless.home)
+    for path in found:
+        status, above = os.lstat(path), os.stat(os.path.dirname(path))
+        assert status.st_uid == above.st_uid == os.getuid(), path
+        # The helper makes its own socket by the umask: then the directory keeps others out.
+        assert (status.st_mode & 0o077 == 0) or above.st_mode & 0o077 == 0, path
+    names = {os.path.basename(path) for path in found}
+    assert "attach.sock" in names and len(found) >= 4, found
 
 
 def test_row_20_a_container_on_the_hosts_network_reaches_no_socket_of_ours(
-    inside: Inside, running: str
+    inside: Inside, busy: tuple[set[str], Rootless]
 ):
     """CVE-2020-15257: what is in the network namespace is reachable; nothing of ours must be."""
+    before, _ = busy
     answer = inside(
         """
-        import _socket
+        import _socket, sys
         paths = [line.split()[-1] for line in read("/proc/net/unix").splitlines()[1:] if len(line.split()) == 8]
-        reached = []
+        reached, refused = [], []
         for path in paths:
             end = _socket.socket(_socket.AF_UNIX, _socket.SOCK_STREAM)
             end.settimeout(2)
@@ -92,12 +127,73 @@ def test_row_20_a_container_on_the_hosts_network_reaches_no_socket_of_ours(
                 end.connect("\\0" + path[1:] if path.startswith("@") else path)
                 reached.append(path)
             except OSError:
-                pass
-        report(reached=[path for path in reached if "rootless" in path or "attach" in path])
+                refused.append(path)
+        report(reached=reached, refused=refused)
         """,
         "--network=host",
     )
-    assert answer["reached"] == []
+    assert set(answer["reached"]) <= before
+    # They are in sight there, by name, so that the attack did try them.
+    assert any(path.endswith("/attach.sock") for path in answer["refused"]), answer
+
+
+STRANGER = """
+import os, socket, sys
+answers = []
+for path in sys.argv[1:]:
+    os.chdir(os.path.dirname(path))  # an address holds 107 bytes
+    for kind in (socket.SOCK_STREAM, socket.SOCK_SEQPACKET):
+        end = socket.socket(socket.AF_UNIX, kind)
+        end.settimeout(5)
+        try:
+            end.connect(os.path.basename(path))
+        except OSError as error:
+            answers.append(error.strerror)
+            continue
+        try:
+            end.send(b"x" * 16)
+            answers.append("answer" if end.recv(64) else "closed")
+        except OSError as error:
+            answers.append("closed" if isinstance(error, (BrokenPipeError, ConnectionResetError)) else str(error))
+print(sorted(set(answers)))
+"""
+
+
+def test_row_20_sockets_know_who_calls(needs_subids: None, busy: tuple[set[str], Rootless]):
+    """Even where another user gets to a socket file, it is hung up on."""
+    _, rootless = busy
+    ours = [
+        path
+        for path in _sockets(f"{rootless.home}/run")
+        if "slirp" not in path and stat.S_ISSOCK(os.lstat(path).st_mode)
+    ]
+    opened: dict[str, int] = {}
+    for path in ours:
+        os.chmod(path, 0o666)
+    folders = {rootless.home, *(folder for folder, _, _ in os.walk(f"{rootless.home}/run"))}
+    above = rootless.home
+    while os.stat(above).st_uid == os.getuid():
+        folders.add(above)
+        above = os.path.dirname(above)
+    try:
+        for folder in folders:
+            opened[folder] = os.stat(folder).st_mode & 0o7777
+            os.chmod(folder, 0o711)
+        said = subprocess.run(
+            [
+                *("unshare", "--user", "--map-root-user", "--map-auto"),
+                *("setpriv", "--reuid=1000", "--regid=1000", "--clear-groups"),
+                *("/usr/bin/python3", "-I", "-S", "-c", STRANGER, *ours),
+            ],
+            stdout=subprocess.PIPE,
+            text=True,
+            check=True,
+        ).stdout
+    finally:
+        for folder, mode in opened.items():
+            os.chmod(folder, mode)
+    assert "answer" not in said and "closed" in said, said
+    assert rootless("ps", "-q").stdout.count("\n") >= 3
 
 
 REFUSED = "kernel.core_pattern=|/x kernel.shm_rmid_forcedx=1 vm.swappiness=1 fs.file-max=1 kernel.hostname"
