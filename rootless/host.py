@@ -11,6 +11,8 @@ from rootless.typed import TYPE_CHECKING
 from rootless.userns import idmap
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from rootless.paths import Paths
     from rootless.userns.idmap import IdMap
 
@@ -20,8 +22,10 @@ _CAP_SETUID = 7
 class HostFacts:
     """Lazy facts about the host; cheap until a property is read."""
 
-    def __init__(self, paths: Paths):
+    def __init__(self, paths: Paths, *, fresh: bool = False):
+        """With ``fresh`` every probe is made anew, and its answer kept for others (``doctor``)."""
         self._paths = paths
+        self._fresh = fresh
         self.uid = os.geteuid()
         self.gid = os.getegid()
         self._refused = ""
@@ -40,8 +44,7 @@ class HostFacts:
     def _id_map_and_loss(self) -> tuple[IdMap, str]:
         """The widest map that works, and why it is not wider (empty where it is wide)."""
         for candidate in self._wide_maps():
-            failure = probes.remembered(
-                self._paths.cache,
+            failure = self._ask(
                 "id-map",
                 (candidate, self.find_program("newuidmap")),
                 lambda candidate=candidate: probes.id_map_works(candidate),  # type: ignore[misc]
@@ -50,6 +53,9 @@ class HostFacts:
                 return candidate, ""
             self._refused = failure
         return idmap.single(self.uid, self.gid), self._why_single()
+
+    def _ask(self, name: str, facts: object, probe: Callable[[], str]) -> str:
+        return probes.remembered(self._paths.cache, name, facts, probe, fresh=self._fresh)
 
     def _wide_maps(self) -> tuple[IdMap, ...]:
         uid_map = _read("/proc/self/uid_map")
@@ -61,14 +67,20 @@ class HostFacts:
                 for kind in ("uid", "gid")
             )
             return (idmap.IdMap(uids, gids, "direct"),) if uids and gids else ()
-        found = [
-            idmap.subordinate_ranges(_read(path), self.user, self.uid) or self._ask_getsubids(path)
-            for path in ("/etc/subuid", "/etc/subgid")
-        ]
+        found = [self._subordinate(path) for path in ("/etc/subuid", "/etc/subgid")]
         if not all(found) or not self._has_helpers or not uid_map:
             return ()
         uids, gids = idmap.stack(self.uid, found[0]), idmap.stack(self.gid, found[1])
         return (idmap.IdMap(uids, gids, "helpers"),)
+
+    def _subordinate(self, path: str) -> tuple[tuple[int, int], ...]:
+        return idmap.subordinate_ranges(_read(path), self.user, self.uid) or self._ask_getsubids(
+            path
+        )
+
+    def has_range(self, path: str) -> bool:
+        """Whether ``path`` (/etc/subuid or /etc/subgid), or a directory service, gives the user ids."""
+        return bool(self._subordinate(path))
 
     def _ask_getsubids(self, path: str) -> tuple[tuple[int, int], ...]:
         """Ranges that a directory service gives (getsubids(1)); only asked where the files have none."""
@@ -117,8 +129,7 @@ class HostFacts:
     def overlay_loss(self) -> str:
         """Why the kernel's overlay cannot be used; empty where it can."""
         scratch = self._paths.scratch
-        return probes.remembered(
-            self._paths.cache,
+        return self._ask(
             "overlay",
             (os.stat(self._paths.data).st_dev, self.id_map),
             lambda: probes.overlay_works(self.id_map, scratch),
@@ -131,17 +142,29 @@ class HostFacts:
             return None
         return self.find_program("fuse-overlayfs")
 
-    @cached_property
+    @property
     def new_proc(self) -> bool:
         """Whether a new procfs may be mounted; not where an outer container has masked its own."""
+        return not self.proc_loss
+
+    @cached_property
+    def proc_loss(self) -> str:
+        """Why no new procfs may be mounted; empty where it may."""
         mounts = [line for line in _read("/proc/self/mountinfo").splitlines() if " /proc" in line]
-        failure = probes.remembered(
-            self._paths.cache,
+        return self._ask(
             "proc",
             (mounts, self.id_map),
             lambda: probes.new_proc_works(self.id_map, self._paths.scratch),
         )
-        return not failure
+
+    @cached_property
+    def network_loss(self) -> str:
+        """Why a container can have no network namespace of its own; empty where it can."""
+        return self._ask(
+            "network-namespace",
+            (_read("/proc/sys/user/max_net_namespaces"), self.id_map),
+            lambda: probes.namespace_works(self.id_map, "network"),
+        )
 
     @cached_property
     def cgroup2_mount(self) -> str | None:
@@ -155,7 +178,9 @@ class HostFacts:
     def _pasta_findings(self) -> tuple[str | None, str | None]:
         from rootless.network import findings
 
-        return findings.find("pasta", self.find_program("pasta"), self._paths.cache)
+        return findings.find(
+            "pasta", self.find_program("pasta"), self._paths.cache, refresh=self._fresh
+        )
 
     @cached_property
     def pasta(self) -> str | None:
@@ -168,13 +193,25 @@ class HostFacts:
         return self._pasta_findings[1] is None
 
     @cached_property
-    def slirp4netns(self) -> str | None:
-        """The path of a slirp4netns that works here."""
+    def _slirp4netns_failure(self) -> str | None:
         from rootless.network import findings
 
         program = self.find_program("slirp4netns")
-        failure, _ = findings.find("slirp4netns", program, self._paths.cache)
-        return program if failure is None else None
+        return findings.find("slirp4netns", program, self._paths.cache, refresh=self._fresh)[0]
+
+    @property
+    def network_helper_losses(self) -> dict[str, str]:
+        """Why each network helper cannot be used; empty texts where it can."""
+        return {
+            "pasta": self._pasta_findings[0] or "",
+            "slirp4netns": self._slirp4netns_failure or "",
+        }
+
+    @property
+    def slirp4netns(self) -> str | None:
+        """The path of a slirp4netns that works here."""
+        program = self.find_program("slirp4netns")
+        return program if self._slirp4netns_failure is None else None
 
     @staticmethod
     def find_program(name: str) -> str | None:

@@ -7,6 +7,7 @@ An answer is an empty text for "works" or the reason why not.  It is kept under 
 from __future__ import annotations
 
 import os
+import time
 from zlib import crc32
 
 from rootless import files
@@ -19,20 +20,39 @@ if TYPE_CHECKING:
     from rootless.userns.idmap import IdMap
 
 
-def remembered(cache: str, name: str, facts: object, probe: Callable[[], str]) -> str:
-    """The kept answer to ``name`` for these facts, or that of ``probe``, which is then kept."""
+_FAILURE_LASTS_S = 3600
+
+
+def remembered(
+    cache: str, name: str, facts: object, probe: Callable[[], str], *, fresh: bool = False
+) -> str:
+    """The kept answer to ``name`` for these facts, or that of ``probe``, which is then kept.
+
+    A failure is looked into again after an hour: a count may have been used up for a moment.  With
+    ``fresh`` no kept answer counts.
+    """
     boot = _read("/proc/sys/kernel/random/boot_id")
     key = crc32(repr((boot, os.geteuid(), _read("/proc/self/uid_map"), facts)).encode())
     path = f"{cache}/probes/{name}-{key:08x}"
-    try:
-        return files.read_bytes(path).decode()
-    except FileNotFoundError:
-        answer = probe()
+    kept = None if fresh else _kept(path)
+    if kept is not None:
+        return kept
+    answer = probe()
     try:
         os.makedirs(f"{cache}/probes", mode=0o700, exist_ok=True)
         files.write_atomic(path, answer.encode(), durable=False)
     except OSError:
         pass  # asked again the next time
+    return answer
+
+
+def _kept(path: str) -> str | None:
+    try:
+        answer = files.read_bytes(path).decode()
+        if answer and time.time() - os.stat(path).st_mtime > _FAILURE_LASTS_S:
+            return None
+    except OSError:
+        return None
     return answer
 
 
@@ -105,3 +125,105 @@ def _try_proc(scratch: str, id_map: IdMap) -> None:
         mount.mount("proc", scratch, "proc")
 
     enter.in_child(mount_it)
+
+
+def namespace_works(id_map: IdMap, kind: str) -> str:
+    """Whether a namespace of that kind can be made inside a user namespace."""
+    from rootless.kernel import namespace
+    from rootless.userns import enter
+
+    flag = namespace.FLAGS[kind]
+    try:
+        enter.call(lambda: enter.in_child(lambda: namespace.unshare(flag)), id_map)
+    except OSError as error:
+        return error.strerror or str(error)
+    except (RootlessError, RuntimeError) as error:
+        return str(error)
+    return ""
+
+
+# What each kind is tried with; the kinds that are not here have probes of their own.
+_TRIED_MOUNTS = ("tmpfs", "devpts", "mqueue", "sysfs", "cgroup2", "ramfs")
+
+
+def mounts_work(id_map: IdMap, directory: str) -> dict[str, str]:
+    """Each kind of mount that containers use, and why it fails; empty texts where it does not.
+
+    Needs network, IPC and cgroup namespaces of its own: sysfs, mqueue and cgroup2 belong to them.
+    """
+    from rootless.userns import enter
+
+    with files.scratch(directory, "probe") as scratch:
+        return enter.call(lambda: _try_mounts(scratch), id_map, mount_namespace=True)
+
+
+def _try_mounts(scratch: str) -> dict[str, str]:
+    from rootless.kernel import mount, namespace
+
+    for kind in ("network", "ipc", "cgroup"):
+        _reason(lambda kind=kind: namespace.unshare(namespace.FLAGS[kind]))  # type: ignore[misc]
+    os.mkdir(f"{scratch}/target")
+    target = f"{scratch}/target"
+    tried = {
+        kind: _reason(lambda kind=kind: mount.mount(kind, target, kind))  # type: ignore[misc]
+        for kind in _TRIED_MOUNTS
+    }
+    tried["bind"] = _reason(lambda: mount.bind(scratch, target))
+    tried["attributes"] = _reason(lambda: _try_attributes(target))
+    tried["fuse"] = _reason(lambda: _try_fuse(target))
+    tried["tun"] = _reason(_try_tun)
+    return tried
+
+
+def _reason(action: Callable[[], object]) -> str:
+    try:
+        action()
+    except OSError as error:
+        return error.strerror or str(error)
+    return ""
+
+
+def _try_attributes(target: str) -> None:
+    from rootless.kernel import mount
+
+    fd = os.open(target, os.O_PATH | os.O_CLOEXEC)
+    mount.set_attributes(fd, mount.MOUNT_ATTR_RDONLY)
+    os.close(fd)
+
+
+def _try_fuse(target: str) -> None:
+    from rootless.kernel import mount
+
+    fd = os.open("/dev/fuse", os.O_RDWR | os.O_CLOEXEC)
+    options = f"fd={fd},rootmode=40000,user_id=0,group_id=0"
+    mount.mount("fuse", target, "fuse", mount.MS_NODEV | mount.MS_NOSUID, options)
+    os.close(fd)
+
+
+_TUNSETIFF = 0x400454CA
+_IFF_TAP_NO_PI = 0x1002
+
+
+def _try_tun() -> None:
+    from fcntl import ioctl
+    from struct import pack
+
+    fd = os.open("/dev/net/tun", os.O_RDWR | os.O_CLOEXEC)
+    ioctl(fd, _TUNSETIFF, pack("16sH22x", b"probe0", _IFF_TAP_NO_PI))
+    os.close(fd)
+
+
+_ALLOW_ALL = b"\x06\x00\x00\x00\x00\x00\xff\x7f"  # one instruction: return SECCOMP_RET_ALLOW
+
+
+def seccomp_works(*, notification: bool = False) -> str:
+    """Whether a filter can be loaded, and with ``notification`` one that asks a process of ours."""
+    from rootless.kernel import process
+    from rootless.userns import enter
+
+    def load() -> None:
+        process.set_no_new_privileges()
+        flags = process.SECCOMP_FILTER_FLAG_NEW_LISTENER if notification else 0
+        process.install_filter(_ALLOW_ALL, flags)
+
+    return _reason(lambda: enter.in_child(load))

@@ -86,6 +86,7 @@ PANELS: dict[str, dict[str, tuple[str, str]]] = {
     },
     "Host": {
         "info": ("system", "Show what this host can do and what was chosen"),
+        "doctor": ("doctor", "Try what works on this host, and say what would make it better"),
         "unshare": (
             "system",
             "Run a program as root of the user namespace, for files of subordinate ids",

@@ -218,6 +218,20 @@ def _place_for(parent: str, needed: set[str], limits: tuple[Limit, ...]) -> str:
     )
 
 
+def can_limit(parent: str, controller: str) -> bool:
+    """Whether limits of that controller can be enforced below ``parent`` or an ancestor."""
+    try:
+        _place_for(parent, {controller}, ())
+    except HostLacks:
+        return False
+    return True
+
+
+def offered(mount: str) -> set[str]:
+    """The controllers that the kernel has in the unified hierarchy."""
+    return _controllers(mount, "cgroup.controllers")
+
+
 def _hand_down(place: str, missing: set[str]) -> bool:
     """Give controllers to the children; refused while processes live in ``place`` itself."""
     if not missing <= _controllers(place, "cgroup.controllers"):
