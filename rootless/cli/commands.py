@@ -91,6 +91,7 @@ PANELS: dict[str, dict[str, tuple[str, str]]] = {
             "system",
             "Run a program as root of the user namespace, for files of subordinate ids",
         ),
+        "system check": ("system", "Verify everything that is stored, and repair it"),
         "system reset": ("system", "Remove everything that was ever stored"),
         "version": ("system", "Show the version of rootless and what it runs on"),
         "completion": (

@@ -63,3 +63,20 @@ def system_reset(*, force: bool = False) -> int:
         return 1
     housekeeping.reset()
     return 0
+
+
+def system_check(
+    *, repair: bool = False, quick: bool = False, force: bool = False, format: str | None = None
+) -> int:
+    """Verify everything that is stored."""
+    from rootless.cli import system_rows as rows
+    from rootless.cli.reporting import Reporting
+    from rootless.engine.check import CheckRequest, check
+
+    with Reporting() as report:
+        checked = check(Engine.open(), CheckRequest(repair, quick, force), report)
+    if format is None:
+        rows.show_checked(checked, repair=repair)
+    else:
+        output.document(rows.checked_document(checked), format)
+    return 1 if checked.findings else 0

@@ -48,7 +48,7 @@ def collect(engine: Engine, *, downloads: bool = False) -> Freed | None:
     with exclusive(engine) as alone:
         if not alone:
             return None
-        cached_blobs, cached_diff_ids = _cached(engine)
+        cached_blobs, cached_diff_ids = cached_layers(engine)
         layers = _needed_layers(engine, cached_diff_ids)
         blobs = garbage.collect(engine.layout, keep=cached_blobs)
         removed, size_bytes = _remove_layers(engine, layers)
@@ -106,7 +106,7 @@ def _remove_layers(engine: Engine, needed: set[str]) -> tuple[list[str], int]:
     return removed, size_bytes
 
 
-def _cached(engine: Engine) -> tuple[set[str], set[str]]:
+def cached_layers(engine: Engine) -> tuple[set[str], set[str]]:
     """The blobs and the diff ids of the layers that the build cache knows."""
     blobs: set[str] = set()
     diff_ids: set[str] = set()

@@ -373,8 +373,8 @@ class Layout:
         path = f"{self.path}/index.json"
         try:
             index = json.loads(files.read_bytes(path))
-            if not isinstance(index["manifests"], list):
-                raise ValueError("no list of manifests")
+            if not all(map(_is_line, index["manifests"])):
+                raise ValueError("it has an entry that is no descriptor")
         except FileNotFoundError:
             return {"schemaVersion": 2, "mediaType": OCI_INDEX, "manifests": []}
         except (ValueError, KeyError, TypeError) as error:
@@ -467,6 +467,16 @@ def _without_needless(entries: list[Entry]) -> list[Entry]:
             named.add(entry.digest)
         kept.append(entry)
     return kept
+
+
+def _is_line(value: Any) -> bool:
+    """Whether a line of the index can be used; what it points to is checked when it is read."""
+    try:
+        annotations = value.get("annotations") or {}
+        texts = (value["digest"], value["mediaType"], *annotations.values())
+        return isinstance(value["size"], int) and all(isinstance(each, str) for each in texts)
+    except (AttributeError, KeyError, TypeError):
+        return False
 
 
 def _line(entry: Entry) -> Descriptor:

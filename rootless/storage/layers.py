@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from rootless.rootfs import Rootfs
     from rootless.storage.driver import LayerForm
     from rootless.storage.unpacker import Unpacker
+    from rootless.storage.verify import Suspect
     from rootless.userns.idmap import IdMap
 
 
@@ -119,6 +120,13 @@ class Layers:
             chain_id=ChainID(chain),
             entries=entries,
         )
+
+    def differences(self, suspect: Suspect) -> list[str]:
+        """In what an unpacked layer is not what its blob unpacks to; the layer is unpacked once more."""
+        from rootless.storage import verify
+        from rootless.userns import enter
+
+        return enter.call(lambda: verify.differences(self._store, suspect), self._id_map)
 
     def sync(self) -> None:
         """Make committed layers survive a power cut; unpacked ones do already."""

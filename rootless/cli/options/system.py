@@ -28,3 +28,16 @@ SYSTEM_RESET = Command(
     "system reset",
     plain(Option("force", "", "Without asking", short="f")),
 )
+
+SYSTEM_CHECK = Command(
+    "system check",
+    plain(
+        Option("repair", "", "Remove what is broken, and pull or unpack it again", short="r"),
+        Option("quick", "", "Only names, sizes and records; read no content", short="q"),
+        Option("force", "", "With --repair: also remove damaged containers, and images that can only run", short="f"),
+        Option("max", "DURATION", refused="what killed commands left is known by its locks, not by its age", short="m"),
+        Option("format", "FORMAT", "json, or a Go template"),
+    ),
+    details="The exit code is 1 while something is damaged. What killed commands left is no damage: it is"
+    " shown, and cleared away by the next command.",
+)  # fmt: skip
