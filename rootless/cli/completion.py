@@ -19,7 +19,7 @@ SHELLS = ("bash", "zsh", "fish")
 
 
 class Proposals(NamedTuple):
-    """Words with descriptions; ``kind`` ``file`` or ``directory`` leaves the rest to the shell."""
+    """Words with descriptions; with ``kind`` ``file`` or ``directory`` the shell adds those."""
 
     words: tuple[tuple[str, str], ...] = ()
     kind: str = ""
@@ -144,9 +144,11 @@ def _values(option: Option, prefix: str, lookup: Lookup) -> Proposals:
 
 
 def _named(kind: str, prefix: str, lookup: Lookup) -> Proposals:
+    """Names of that kind, and files where the kind says ``-or-file``."""
+    kind, _, also = kind.partition("-or-")
     if kind in ("", "file", "directory"):
         return Proposals(kind=kind)
-    return Proposals(tuple((prefix + name, "") for name in lookup(kind)))
+    return Proposals(tuple((prefix + name, "") for name in lookup(kind)), also)
 
 
 def _names(kind: str) -> Iterable[str]:

@@ -13,8 +13,8 @@ _rootless() {
     local current="${COMP_WORDS[COMP_CWORD]}"
     [[ $current == [=:] ]] && current=
     case $kind in
-        :file) compopt -o filenames; mapfile -t COMPREPLY < <(compgen -f -- "$current") ;;
-        :directory) compopt -o filenames; mapfile -t COMPREPLY < <(compgen -d -- "$current") ;;
+        :file) compopt -o filenames; mapfile -t -O ${#COMPREPLY[@]} COMPREPLY < <(compgen -f -- "$current") ;;
+        :directory) compopt -o filenames; mapfile -t -O ${#COMPREPLY[@]} COMPREPLY < <(compgen -d -- "$current") ;;
     esac
 }
 complete -F _rootless rootless
@@ -27,10 +27,10 @@ _rootless() {
     found=("${(@f)$(rootless __complete zsh "${(@)words[2,CURRENT]}" 2>/dev/null)}")
     local kind="${found[-1]}"
     found[-1]=()
+    (( $#found )) && _describe -t values rootless found
     case $kind in
         :file) _files ;;
         :directory) _files -/ ;;
-        *) _describe -t values rootless found ;;
     esac
 }
 compdef _rootless rootless
@@ -45,9 +45,8 @@ function __rootless_complete
             __fish_complete_path (commandline -ct)
         case ':directory'
             __fish_complete_directories (commandline -ct)
-        case '*'
-            string join \n -- $found[1..-2]
     end
+    test (count $found) -gt 1; and string join \n -- $found[1..-2]
 end
 complete -c rootless -f -a '(__rootless_complete)'
 """

@@ -125,7 +125,7 @@ FILES = Group(
     (
         Option(
             "volume", "[SRC:]DST[:OPT]", "Show a directory, a file or a named volume inside",
-            volume, short="v", many=True, complete="volume",
+            volume, short="v", many=True, complete="volume-or-file",
         ),
         Option("mount", "type=...,target=...", "The same in words", mount, many=True),
         Option("tmpfs", "DST[:OPT]", "Files in memory", tmpfs, many=True),

@@ -26,7 +26,9 @@ class Option(NamedTuple):
     bare: str = ""
     default: str = ""  # as help shows it
     field: str = ""  # of the request; as a rule the name
-    complete: str = ""  # what the value names: container image volume network secret file directory
+    complete: str = (
+        ""  # what it names: container image volume network secret file directory X-or-file
+    )
     refused: str = ""
     ignored: str = ""
 

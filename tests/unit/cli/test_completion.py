@@ -66,6 +66,7 @@ def test_names_where_names_belong(line, expected):
 def test_files_are_left_to_the_shell():
     assert kind("run", "--env-file", "") == "file"
     assert kind("run", "--cert-dir", "") == "directory"
+    assert (kind("run", "-v", ""), words("run", "-v", "")) == ("file", ["data"])
     assert propose(["run", "--memory", ""], lambda kind: ["x"]) == Proposals()
 
 
