@@ -27,6 +27,7 @@ PANELS: dict[str, dict[str, tuple[str, str]]] = {
         "kill": ("containers", "Send a signal to containers"),
         "wait": ("containers", "Wait for containers to end, and print their exit codes"),
         "create": ("run", "Make a container without starting it"),
+        "cp": ("containers", "Copy files between containers and this host, or tar streams"),
         "pause": ("containers", "Stop all processes of containers where they are"),
         "unpause": ("containers", "Let the processes of paused containers go on"),
         "rename": ("containers", "Give a container another name"),

@@ -16,6 +16,7 @@ _rootless() {
         :file) compopt -o filenames; mapfile -t -O ${#COMPREPLY[@]} COMPREPLY < <(compgen -f -- "$current") ;;
         :directory) compopt -o filenames; mapfile -t -O ${#COMPREPLY[@]} COMPREPLY < <(compgen -d -- "$current") ;;
     esac
+    [[ ${COMPREPLY[0]-} == *: ]] && compopt -o nospace
 }
 complete -F _rootless rootless
 """

@@ -19,6 +19,8 @@ def names_of(kind: str) -> Iterable[str]:
             from rootless.engine.containers import list_containers
 
             return [each.container.name for each in list_containers(engine, ListRequest(all=True))]
+        case "container-path":
+            return [f"{name}:" for name in names_of("container")]
         case "image":
             references = {entry.reference for entry in engine.layout.entries()} - {""}
             return sorted(map(familiar, references))

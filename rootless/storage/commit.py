@@ -12,6 +12,7 @@ from rootless.storage.compression import compressor
 from rootless.storage.layer_tar import UnpackRequest, unpack
 from rootless.storage.pack import Packed, Packer
 from rootless.storage.tree_changes import tree_changes
+from rootless.storage.trees import allow_depth
 from rootless.storage.vfs import copied_ns
 from rootless.typed import TYPE_CHECKING, NamedTuple
 
@@ -38,7 +39,7 @@ class CommitRequest(NamedTuple):
 
 def commit(store: LayerStore, request: CommitRequest) -> tuple[str, str, int, int, str]:
     """Write the blob and publish the layer: diff ID, digest, size, number of entries, chain ID."""
-    _allow_depth()
+    allow_depth()
     skip = Skip(request.skip)
     # fuse-overlayfs leaves marks of its own in an upper directory, which the kernel's overlay shows.
     moves = request.consume and request.rootfs.driver == "overlay"
@@ -122,11 +123,3 @@ def _unpack_again(
         return unpack(again, directory, lambda: store.stack(request.parent)).kept
     finally:
         os.close(fd)
-
-
-def _allow_depth() -> None:
-    """A descriptor is held for every level of the tree that is looked at."""
-    import resource
-
-    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (min(hard, 1 << 16), hard))

@@ -20,11 +20,12 @@ _KEEP_FREE = 64 << 20
 
 
 class ContentWriter:
-    """Writes files below ``root`` and counts what they hold."""
+    """Writes files below ``root`` and counts what they hold; ``keep_free`` bytes of the disk stay free."""
 
-    def __init__(self, root: int):
+    def __init__(self, root: int, *, keep_free: int = _KEEP_FREE):
         self.size_bytes = 0
         self._root = root
+        self._keep_free = keep_free
         self._until_check = _CHECK_SPACE
 
     def write(self, fd: int, entry: Entry, content: Iterator[memoryview]) -> None:
@@ -64,5 +65,5 @@ class ContentWriter:
         if self._until_check < 0:
             self._until_check = _CHECK_SPACE
             space = os.fstatvfs(self._root)
-            if space.f_bavail * space.f_frsize < _KEEP_FREE:
+            if space.f_bavail * space.f_frsize < self._keep_free:
                 raise OSError(ENOSPC, os.strerror(ENOSPC))

@@ -42,12 +42,22 @@ class Extraction:
     """One layer on its way to disk: ``apply`` every entry, then ``finish`` once.
 
     With ``whiteouts`` ``none`` it is an ordinary archive, names mean themselves, and the directory
-    may have content already.
+    may have content already.  ``explain`` makes the exception of an OSError and the entry's path.
     """
 
-    def __init__(self, root: int, *, id_map: IdMap, whiteouts: str):
-        self.ownership = Ownership(id_map, always=whiteouts == "none")
-        self.content = ContentWriter(root)
+    def __init__(
+        self,
+        root: int,
+        *,
+        id_map: IdMap,
+        whiteouts: str,
+        ownership: Ownership | None = None,
+        content: ContentWriter | None = None,
+        explain: Callable[[OSError, bytes], Exception] | None = None,
+    ):
+        self.ownership = ownership or Ownership(id_map, always=whiteouts == "none")
+        self.content = content or ContentWriter(root)
+        self._explain = explain or _explained
         self._root = root
         self._overlay = whiteouts == "overlay"
         self._plain = whiteouts == "none"
@@ -71,7 +81,7 @@ class Extraction:
         try:
             self._apply(entry, content)
         except OSError as error:
-            raise _explained(error, entry.path) from None
+            raise self._explain(error, entry.path) from None
 
     def finish(self, lower: Stack) -> None:
         """Do what needs the layers below, then set the directories' times."""
@@ -92,7 +102,7 @@ class Extraction:
             for path, mtime_ns in self._mtimes.items():
                 self._set_time(path, mtime_ns)
         except OSError as error:
-            raise _explained(error, path) from None
+            raise self._explain(error, path) from None
         finally:
             self._directories.close()
 
@@ -189,7 +199,7 @@ class Extraction:
 
     def _set_directory(self, fd: int, entry: Entry) -> None:
         os.fchmod(fd, entry.mode & ~SPECIAL)
-        os.fchown(fd, 0, 0)  # an earlier entry may have said otherwise
+        self.ownership.reset(fd)
         self.ownership.set_open(fd, entry)
         self._mtimes[entry.path] = entry.mtime_ns
         self._modes.pop(entry.path, None)

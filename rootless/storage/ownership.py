@@ -71,6 +71,10 @@ class Ownership:
         times = (entry.mtime_ns, entry.mtime_ns)
         os.utime(name, ns=times, dir_fd=directory, follow_symlinks=False)
 
+    def reset(self, fd: int) -> None:
+        """Make a directory root's, whatever an earlier entry said."""
+        os.fchown(fd, 0, 0)
+
     def fits(self, entry: Entry) -> bool:
         """Whether the owner can be as the entry says."""
         return self._owners.fit(entry.uid, entry.gid)
@@ -104,6 +108,25 @@ class Ownership:
         self._misfits += 1
         if self._first is None:
             self._first = _First(entry.path, entry.uid, entry.gid)
+
+
+class Unowned(Ownership):
+    """Everything belongs to whoever makes it: no owners, no set-id bits, no xattrs."""
+
+    def set_open(self, fd: int, entry: Entry) -> None:
+        """Nothing: the mode was given when the file was made."""
+
+    def set_closed(self, directory: int, name: bytes, entry: Entry) -> None:
+        """Only the time."""
+        times = (entry.mtime_ns, entry.mtime_ns)
+        os.utime(name, ns=times, dir_fd=directory, follow_symlinks=False)
+
+    def reset(self, fd: int) -> None:
+        """Nothing."""
+
+    def fits(self, entry: Entry) -> bool:
+        """Never, so that special bits are left out."""
+        return False
 
 
 def _chown(fd: int, entry: Entry) -> bool:

@@ -233,12 +233,9 @@ def _child(
     answer_write: int,
 ) -> NoReturn:
     """The forked child: never returns into the caller's stack."""
-    import marshal
-
     from rootless.kernel import process
 
-    answer: Any = ("bug", ("no answer",))
-    try:
+    def inside() -> T:
         process.set_parent_death_signal(_SIGKILL)
         namespace.unshare(namespace.CLONE_NEWUSER)
         os.write(ready_write, b"U")
@@ -253,6 +250,17 @@ def _child(
 
             namespace.unshare(namespace.CLONE_NEWNS)
             mount.propagate("/", mount.MS_PRIVATE | mount.MS_REC)
+        return function()
+
+    answer_and_exit(inside, answer_write)
+
+
+def answer_and_exit(function: Callable[[], T], answer_write: int) -> NoReturn:
+    """CHILD SIDE: send what ``function`` returns or raises to where ``Child.wait`` reads it, and exit."""
+    import marshal
+
+    answer: Any = ("bug", ("no answer",))
+    try:
         answer = ("value", function())
     except RootlessError as error:
         answer = (type(error).__name__, (error.message, error.hint, error.exit_code))
