@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from rootless.build import state as states
 from rootless.build.stages import Choices, Outline, find_tree, global_variables, outline
+from rootless.build.steps import CopyStep, TreeFiles
 from rootless.dockerfile.arguments import proxy_arguments, resolve_arg
 from rootless.dockerfile.expansion import expand_instruction
 from rootless.dockerfile.instructions import Arg
@@ -89,6 +90,11 @@ def _start(
     if each.base.kind == "image":
         config = images[each.base]
         return states.initial(config.get("config", {}), author=config.get("author", ""))
+    if each.base.kind == "named":
+        # A directory stands for an image: its files are the first layer.
+        files = TreeFiles(each.base, ("/",))
+        step = CopyStep(f"FROM {each.base.name}", each.line, (files,), "/")
+        return states.with_step(states.initial(states.empty_config()), step, step.title)
     return states.initial(states.empty_config())
 
 

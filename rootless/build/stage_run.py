@@ -119,7 +119,7 @@ class StageRun:
 
     def name_of(self, step: Step) -> str:
         """``[builder 2/5] RUN make``, counting FROM as docker does."""
-        on_image = self.plan.base.kind in ("image", "named")
+        on_image = self.plan.base.kind == "image"
         total = len(self.plan.steps) + on_image
         place = self.plan.steps.index(step, self.position) + 1 + on_image
         return f"[{self._title}{place:>{len(str(total))}}/{total}] {step.title}"

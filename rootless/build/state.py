@@ -248,7 +248,7 @@ def _workdir(state: StageState, instruction: Workdir) -> StageState:
         instruction.origin.source, instruction.origin.line, path, state.config.get("User", "")
     )
     changed = _changed(state, "", WorkingDir=path)
-    return _with_step(changed._replace(history=state.history), step, f"WORKDIR {path}")
+    return with_step(changed._replace(history=state.history), step, f"WORKDIR {path}")
 
 
 def absolute(path: str, directory: str) -> str:
@@ -256,7 +256,8 @@ def absolute(path: str, directory: str) -> str:
     return posixpath.normpath(posixpath.join("/", directory, path)).replace("//", "/")
 
 
-def _with_step(state: StageState, step: Step, created_by: str) -> StageState:
+def with_step(state: StageState, step: Step, created_by: str) -> StageState:
+    """The state with one more step, and the line of history for its layer."""
     return state._replace(
         steps=(*state.steps, step),
         history=(*state.history, HistoryLine(created_by, empty=False)),
@@ -274,7 +275,7 @@ def _run(state: StageState, instruction: Run, around: Surroundings) -> StageStat
     )
     network = around.network if step.network == "default" else step.network
     step = step._replace(hidden_env=around.hidden_env, network=network)
-    return _with_step(state, step, history.run_text(step.args, state.arguments, state.variables))
+    return with_step(state, step, history.run_text(step.args, state.arguments, state.variables))
 
 
 def _copy(state: StageState, instruction: Copy | Add, around: Surroundings) -> StageState:
@@ -291,4 +292,4 @@ def _copy(state: StageState, instruction: Copy | Add, around: Surroundings) -> S
         chown=step.chown,
         chmod=step.chmod,
     )
-    return _with_step(state, step, created_by)
+    return with_step(state, step, created_by)

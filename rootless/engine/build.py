@@ -320,14 +320,20 @@ class _Build:
         base = target
         while base.base.kind == "stage":
             base = prepared.plan.stage(int(base.base.name))
-        return Built(
+        last = prepared.runs[-1]
+        built = Built(
             platform=target.platform if base.base.kind != "image" else prepared.platform,
             plan=target,
             base=prepared.images.get(base.base),
-            records=prepared.runs[-1].records,
-            chain=prepared.runs[-1].chain,
+            records=last.records,
+            chain=last.chain,
             timestamp=self._timestamp(),
         )
+        if request.squash or request.squash_all:
+            from rootless.engine.build_squash import squash
+
+            built = squash(last.workshop, built, base_too=request.squash_all)
+        return built
 
     def _digests_path(self) -> str:
         name = encoded(digest_of(self._request.context.encode()))

@@ -4,36 +4,27 @@ from __future__ import annotations
 
 from rootless.build import grammar
 from rootless.dockerfile.lint import Facts, lint
-from rootless.engine.build_requests import BuildRequest, BuildResult
+from rootless.engine.build_requests import BuildResult
 from rootless.errors import InvalidRequest, Unsupported
 from rootless.typed import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from rootless.dockerfile.instructions import Dockerfile
+    from rootless.engine.build_requests import BuildRequest
     from rootless.engine.build_sources import Source
 
-# Understood, and not enforced by anything here: refused rather than ignored.
-_REFUSED = (
-    *(
-        "memory",
-        "memory_swap",
-        "cpu_period",
-        "cpu_quota",
-        "cpu_shares",
-        "cpuset_cpus",
-        "cpuset_mems",
-    ),
-    *("userns", "manifest", "squash", "squash_all"),
-)
 _FORMATS = ("oci", "docker")
+# For podman "host" is the namespace in which it keeps the caller's whole range, which each of ours has.
+_USER_NAMESPACES = (None, "", "auto", "private", "host")
 
 
 def check_supported(request: BuildRequest) -> None:
     """Raise Unsupported for what would be ignored, InvalidRequest for what contradicts itself."""
-    usual = BuildRequest(request.context)
-    for name in _REFUSED:
-        if getattr(request, name) != getattr(usual, name):
-            raise Unsupported(f"build --{name.replace('_', '-')} is not supported")
+    if request.userns not in _USER_NAMESPACES:
+        raise Unsupported(
+            f"build --userns={request.userns}: every RUN has a user namespace of its own with all ids",
+            hint="auto, private and host mean that",
+        )
     if request.format not in _FORMATS:
         raise InvalidRequest(f"no image format {request.format!r}", hint="oci or docker")
     if request.on_error not in ("stop", "shell"):

@@ -7,8 +7,9 @@ import os
 from rootless import files
 from rootless.engine.confinement import confine
 from rootless.engine.identity import user_of
+from rootless.engine.limits import limits_of
 from rootless.engine.requests import RunRequest
-from rootless.engine.surroundings import kernel_facts, seccomp_filter
+from rootless.engine.surroundings import cgroup_for, kernel_facts, seccomp_filter
 from rootless.errors import InvalidRequest, Unsupported
 from rootless.events import Notice
 from rootless.network import names
@@ -24,7 +25,12 @@ if TYPE_CHECKING:
     from rootless.engine.build_requests import BuildRequest
     from rootless.events import Report
     from rootless.network.backend import Backend, Link
+    from rootless.runtime.cgroup import Cgroup
 
+_LIMITS = (
+    *("memory", "memory_swap", "cpu_period", "cpu_quota", "cpu_shares", "cpuset_cpus"),
+    "cpuset_mems",
+)
 HOSTNAME = "buildkitsandbox"  # docker's; a build must not depend on where it runs
 
 
@@ -41,6 +47,8 @@ class BuildLauncher:
             if name == "BUILDKIT_SANDBOX_HOSTNAME":
                 self._hostname = value
         self._volumes = tuple(map(_volume, request.volume))
+        asked = {name: getattr(request, name) for name in _LIMITS}
+        self._limits = limits_of(RunRequest(image="", **asked))
 
     def check(self, steps: tuple[RunStep, ...]) -> None:
         """Before anything runs: what a step asks for must be possible.  Raises HostLacks and others."""
@@ -49,6 +57,9 @@ class BuildLauncher:
                 raise Unsupported(
                     "RUN --security=insecure must be allowed", hint="--allow security.insecure"
                 )
+        cgroup = self._cgroup() if steps else None
+        if cgroup is not None:
+            cgroup.remove()
         modes = {step.network for step in steps}
         for mode in modes:
             self._backend(mode)
@@ -83,7 +94,23 @@ class BuildLauncher:
             links.append(backend.start(pid, network._replace(directory=place.bundle)))
             links[0].wait()
 
-        surroundings = sandbox.Surroundings(
+        cgroup = self._cgroup()
+        try:
+            surroundings = self._surroundings(options)._replace(
+                attach_network=attach, enter_cgroup=cgroup.add if cgroup else None
+            )
+            return sandbox.run(
+                options, place.rootfs, surroundings, bundle=place.bundle, stdio=stdio
+            )
+        finally:
+            for link in links:
+                link.close()
+            if cgroup is not None:
+                cgroup.remove()
+            supervise.reap()
+
+    def _surroundings(self, options: ContainerOptions) -> sandbox.Surroundings:
+        return sandbox.Surroundings(
             self._engine.id_map,
             kernel_facts(self._engine.host),
             seccomp_filter(
@@ -92,16 +119,13 @@ class BuildLauncher:
                 capabilities=options.capabilities,
                 terminal=options.terminal,
             ),
-            attach_network=attach,
         )
-        try:
-            return sandbox.run(
-                options, place.rootfs, surroundings, bundle=place.bundle, stdio=stdio
-            )
-        finally:
-            for link in links:
-                link.close()
-            supervise.reap()
+
+    def _cgroup(self) -> Cgroup | None:
+        """A cgroup for a RUN, when the build has limits.  Raises HostLacks where they cannot be had."""
+        return (
+            cgroup_for(self._engine, files.random_name(16), self._limits) if self._limits else None
+        )
 
     def _backend(self, mode: str) -> tuple[Backend, NetworkRequest]:
         """The network that a step has: its own word, else the build's."""

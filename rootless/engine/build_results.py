@@ -11,10 +11,10 @@ from rootless.build.assembly import Base, Finished, annotations_of, assemble
 from rootless.build.plan import finish_config
 from rootless.engine import build_export
 from rootless.engine.build_requests import BuildResult
-from rootless.errors import InvalidRequest
+from rootless.errors import Conflict, InvalidRequest
 from rootless.image.digest import Digest, digest_of
-from rootless.image.documents import DOCKER_INDEX, OCI_INDEX, to_json
-from rootless.image.platforms import parse_platform
+from rootless.image.documents import DOCKER_INDEX, INDEXES, OCI_INDEX, parse_index, to_json
+from rootless.image.platforms import parse_platform, platform_text
 from rootless.image.reference import parse_reference
 from rootless.image.times import rfc3339
 from rootless.typed import TYPE_CHECKING, Any, NamedTuple
@@ -56,9 +56,15 @@ def deliver(
     outputs = [grammar.parse_output(text) for text in request.output]
     names = _names(request, outputs)
     stored = [_store(engine, request, built) for built in builds]
-    top = stored[0].descriptor if len(stored) == 1 else _store_index(engine, request, stored)
+    top = (
+        stored[0].descriptor
+        if len(stored) == 1
+        else _store_index(engine, request, _members(stored))
+    )
     only_exported = outputs and all(each.type not in ("image", "docker", "oci") for each in outputs)
-    if names or not only_exported:
+    if request.manifest is not None:
+        _add_to_index(engine, request, parse_reference(request.manifest), _members(stored))
+    if names or not (only_exported or request.manifest):
         for name in names or ("",):
             engine.layout.tag(name, top)
     for output in outputs:
@@ -107,21 +113,41 @@ def _store(engine: Engine, request: BuildRequest, built: Built) -> Stored:
     return Stored(built, descriptor, config_digest)
 
 
-def _store_index(engine: Engine, request: BuildRequest, stored: list[Stored]) -> Descriptor:
+def _members(stored: list[Stored]) -> list[Descriptor]:
+    """The images as members of an index."""
+    return [{**each.descriptor, "platform": parse_platform(each.built.platform)} for each in stored]
+
+
+def _store_index(engine: Engine, request: BuildRequest, members: list[Descriptor]) -> Descriptor:
     """Several platforms under one name."""
     media_type = DOCKER_INDEX if request.format == "docker" else OCI_INDEX
-    content = to_json(
-        {
-            "schemaVersion": 2,
-            "mediaType": media_type,
-            "manifests": [
-                {**each.descriptor, "platform": parse_platform(each.built.platform)}
-                for each in stored
-            ],
-        }
-    )
+    content = to_json({"schemaVersion": 2, "mediaType": media_type, "manifests": members})
     engine.layout.put_blob(content)
     return {"mediaType": media_type, "digest": digest_of(content), "size": len(content)}
+
+
+def _add_to_index(
+    engine: Engine, request: BuildRequest, name: Reference, members: list[Descriptor]
+) -> None:
+    """``--manifest``: put the images into the index of that name, each in the place of its platform.
+
+    Builds for several platforms may run beside each other.  Raises Conflict when the name is an image's.
+    """
+    engine.layout.create()
+    with files.lock(f"{engine.paths.images}/members.lock"):
+        entry = engine.layout.named(str(name))
+        before: list[Descriptor] = []
+        if entry is not None:
+            if entry.descriptor["mediaType"] not in INDEXES:
+                raise Conflict(f"{name} is an image, not an index", hint=f"rootless untag {name}")
+            before = parse_index(engine.layout.read_blob(entry.descriptor))["manifests"]
+        new = [platform_text(each["platform"]) for each in members]
+        kept = [
+            each
+            for each in before
+            if "platform" not in each or platform_text(each["platform"]) not in new
+        ]
+        engine.layout.tag(name, _store_index(engine, request, kept + members))
 
 
 def _write_down(

@@ -61,10 +61,19 @@ def make_cgroup(engine: Engine, record: Record) -> Cgroup | None:
     Raises HostLacks when limits were asked for that cannot be enforced.
     """
     limits = tuple(Limit(*each) for each in record["launch"].get("limits", ()))
-    wanted: str = record["launch"].get("cgroups", "enabled")
-    parent = record["launch"].get("cgroup_parent") or cgroup.delegated(engine.host.cgroup2_mount)
-    if wanted == "disabled" and not limits:
+    if record["launch"].get("cgroups", "enabled") == "disabled" and not limits:
         return None
+    return cgroup_for(engine, record["id"], limits, parent=record["launch"].get("cgroup_parent"))
+
+
+def cgroup_for(
+    engine: Engine, name: str, limits: tuple[Limit, ...], *, parent: str | None = None
+) -> Cgroup | None:
+    """A cgroup with limits, below ``parent`` or the caller's own; without limits there may be none.
+
+    Raises HostLacks for limits that cannot be enforced.
+    """
+    parent = parent or cgroup.delegated(engine.host.cgroup2_mount)
     if parent is None:
         if limits:
             raise HostLacks(
@@ -73,7 +82,7 @@ def make_cgroup(engine: Engine, record: Record) -> Cgroup | None:
             )
         return None
     try:
-        return cgroup.create(parent, record["id"], limits)
+        return cgroup.create(parent, name, limits)
     except OSError:
         if limits:
             raise

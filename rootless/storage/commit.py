@@ -14,59 +14,87 @@ from rootless.storage.pack import Packed, Packer
 from rootless.storage.tree_changes import tree_changes
 from rootless.storage.trees import allow_depth
 from rootless.storage.vfs import copied_ns
-from rootless.typed import TYPE_CHECKING, NamedTuple
+from rootless.typed import TYPE_CHECKING, NamedTuple, TypeAlias
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from rootless.rootfs import Rootfs
     from rootless.storage.changes import Change
     from rootless.storage.layer_store import LayerStore
 
 
-class CommitRequest(NamedTuple):
-    """What to make a layer of, and how (``layers.Layers.commit`` explains the fields)."""
+class Target(NamedTuple):
+    """The layer to make: what it lies on, and its blob (``layers.Layers.commit`` explains the fields)."""
 
-    rootfs: Rootfs
-    bundle: str
     parent: ChainID | None
     output: str
     compression: str
     timestamp: int | None
+
+
+class CommitRequest(NamedTuple):
+    """What to make a layer of, and how."""
+
+    rootfs: Rootfs
+    bundle: str
+    target: Target
     skip: tuple[str, ...]
     consume: bool
 
 
-def commit(store: LayerStore, request: CommitRequest) -> tuple[str, str, int, int, str]:
-    """Write the blob and publish the layer: diff ID, digest, size, number of entries, chain ID."""
+# Diff ID, digest, size in bytes, number of entries, chain ID.
+Made: TypeAlias = tuple[str, str, int, int, str]
+
+
+def commit(store: LayerStore, request: CommitRequest) -> Made:
+    """Write the blob and publish the layer."""
     allow_depth()
     skip = Skip(request.skip)
     # fuse-overlayfs leaves marks of its own in an upper directory, which the kernel's overlay shows.
     moves = request.consume and request.rootfs.driver == "overlay"
-    fd = os.open(request.output, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+    packed = pack(request.target, _changes(store, request, skip), settle=moves)
+
+    def fill(directory: str) -> dict[str, str]:
+        if not moves:
+            return unpack_again(store, request.target, packed, directory)
+        _move_upper(request, skip, directory)
+        return {}
+
+    return publish(store, request.target.parent, packed, fill)
+
+
+def pack(target: Target, changes: Iterator[Change], *, settle: bool = False) -> Packed:
+    """Write the blob."""
+    fd = os.open(target.output, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
     try:
         packer = Packer(
             fd,
-            compressor(request.compression, reproducible=request.timestamp is not None),
-            latest=request.timestamp,
-            settle=moves,
+            compressor(target.compression, reproducible=target.timestamp is not None),
+            latest=target.timestamp,
+            settle=settle,
         )
-        packed = packer.pack(_changes(store, request, skip))
+        return packer.pack(changes)
     finally:
         os.close(fd)
-    chain = chain_id(request.parent, DiffID(packed.diff_id))
+
+
+def publish(
+    store: LayerStore,
+    parent: ChainID | None,
+    packed: Packed,
+    fill: Callable[[str], dict[str, str]],
+) -> Made:
+    """Make the layer appear unless it is there; ``fill`` makes its directory and says what it keeps."""
+    chain = chain_id(parent, DiffID(packed.diff_id))
     if not store.has(chain):
         scratch, lock = store.open_scratch("commit")
         try:
-            kept: dict[str, str] = {}
-            if moves:
-                _move_upper(request, skip, f"{scratch}/diff")
-            else:
-                kept = _unpack_again(store, request, packed, f"{scratch}/diff")
+            kept = fill(f"{scratch}/diff")
             store.publish(
                 scratch,
                 chain,
-                parent=request.parent,
+                parent=parent,
                 diff_id=packed.diff_id,
                 size_bytes=packed.content_bytes,
                 kept=kept,
@@ -78,7 +106,7 @@ def commit(store: LayerStore, request: CommitRequest) -> tuple[str, str, int, in
 
 
 def _changes(store: LayerStore, request: CommitRequest, skip: Skip) -> Iterator[Change]:
-    below = store.stack(request.parent)
+    below = store.stack(request.target.parent)
     rootfs = request.rootfs
     if rootfs.upper is not None:
         return upper_changes(rootfs.upper, below, skip)
@@ -110,16 +138,16 @@ def _remove_stub(root: int, path: bytes) -> None:
         os.close(directory)
 
 
-def _unpack_again(
-    store: LayerStore, request: CommitRequest, packed: Packed, directory: str
+def unpack_again(
+    store: LayerStore, target: Target, packed: Packed, directory: str
 ) -> dict[str, str]:
     """The container goes on with its own files, or they have another form: make the layer anew."""
     os.mkdir(directory, 0o755)
-    fd = os.open(request.output, os.O_RDONLY | os.O_CLOEXEC)
+    fd = os.open(target.output, os.O_RDONLY | os.O_CLOEXEC)
     try:
         again = UnpackRequest(
-            fd, request.compression, packed.diff_id, store.form.whiteouts, store.id_map
+            fd, target.compression, packed.diff_id, store.form.whiteouts, store.id_map
         )
-        return unpack(again, directory, lambda: store.stack(request.parent)).kept
+        return unpack(again, directory, lambda: store.stack(target.parent)).kept
     finally:
         os.close(fd)

@@ -14,10 +14,11 @@ from rootless.storage.layer_store import LayerStore
 from rootless.typed import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from rootless.paths import Paths
     from rootless.rootfs import Rootfs
+    from rootless.storage.commit import Made, Target
     from rootless.storage.driver import LayerForm
     from rootless.storage.unpacker import Unpacker
     from rootless.storage.verify import Suspect
@@ -99,24 +100,40 @@ class Layers:
         on the disk for good before ``sync``.
         """
         from rootless.storage import commit
+
+        target = commit.Target(parent, output, compression, timestamp)
+        request = commit.CommitRequest(rootfs, bundle, target, skip, consume)
+        return self._make(lambda: commit.commit(self._store, request), target)
+
+    def squash(
+        self,
+        top: ChainID,
+        *,
+        parent: ChainID | None,
+        output: str,
+        compression: str = "gzip",
+        timestamp: int | None = None,
+    ) -> LayerTar:
+        """Make one layer on ``parent`` that shows what all layers up to ``top`` show."""
+        from rootless.storage import commit, squash
+
+        target = commit.Target(parent, output, compression, timestamp)
+        return self._make(lambda: squash.squash(self._store, top, target), target)
+
+    def _make(self, work: Callable[[], Made], target: Target) -> LayerTar:
         from rootless.storage.compression import MEDIA_TYPES
         from rootless.userns import enter
 
-        request = commit.CommitRequest(
-            rootfs, bundle, parent, output, compression, timestamp, skip, consume
-        )
-
         try:
-            made = enter.call(lambda: commit.commit(self._store, request), self._id_map)
+            diff_id, digest, size_bytes, entries, chain = enter.call(work, self._id_map)
         except OSError as error:
-            raise StoreFailed(f"cannot make a layer of {bundle}: {error}") from None
-        diff_id, digest, size_bytes, entries, chain = made
+            raise StoreFailed(f"cannot make the layer {target.output}: {error}") from None
         return LayerTar(
             diff_id=DiffID(diff_id),
             digest=Digest(digest),
             size_bytes=size_bytes,
-            media_type=MEDIA_TYPES[compression],
-            path=output,
+            media_type=MEDIA_TYPES[target.compression],
+            path=target.output,
             chain_id=ChainID(chain),
             entries=entries,
         )

@@ -13,57 +13,10 @@ import pytest
 
 from tests.conftest import require
 from tests.support import trees
+from tests.support.builds import build, fails, image, ran
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from tests.support.cli import Rootless
-    from tests.support.trees import Built
-
-
-@pytest.fixture(scope="module")
-def builder(new_store, images) -> Rootless:
-    """A store with busybox under that name."""
-    rootless = new_store()
-    rootless("pull", "-q", images.busybox)
-    rootless("tag", images.busybox, "busybox")
-    return rootless
-
-
-def build(rootless: Rootless, context: Path, text: str, *options: str, **more: object) -> str:
-    """Build ``text``; what progress said."""
-    (context / "Dockerfile").write_text(text)
-    return rootless("build", "-t", "built", *options, str(context), **more).stderr  # type: ignore[arg-type]
-
-
-def fails(rootless: Rootless, context: Path, text: str, *options: str, exit_code: int = 125) -> str:
-    (context / "Dockerfile").write_text(text)
-    return rootless.fails("build", *options, str(context), exit_code=exit_code)
-
-
-def image(rootless: Rootless, name: str = "docker.io/library/built:latest") -> Built:
-    blobs = f"{rootless.home}/data/images/blobs/sha256"
-    with open(f"{rootless.home}/data/images/index.json", encoding="utf-8") as file:
-        entries = json.load(file)["manifests"]
-    named = {
-        each.get("annotations", {}).get("org.opencontainers.image.ref.name"): each
-        for each in entries
-    }
-    with open(f"{blobs}/{named[name]['digest'].partition(':')[2]}", encoding="utf-8") as file:
-        return trees.read(json.load(file), blobs)
-
-
-def ran(progress: str) -> list[str]:
-    """The instructions that were executed, not found in the cache."""
-    names: dict[str, str] = {}
-    found = []
-    for line in progress.splitlines():
-        number, _, rest = line.partition(" ")
-        if rest.startswith("["):
-            names[number] = rest.partition("] ")[2]
-        elif rest.startswith("DONE"):
-            found.append(names[number])
-    return found
 
 
 def test_nothing_is_done_twice(builder, tmp_path):

@@ -122,6 +122,10 @@ def test_without_a_delegated_cgroup_nothing_is_lost_but_limits(fresh_rootless, i
     assert fresh_rootless(*RUN, images.busybox, "echo", "fine").stdout == "fine\n"
     said = fresh_rootless.fails(*RUN, "--memory", "64m", images.busybox, "true")
     assert "memory" in said
+    text = f"FROM {images.busybox}\nRUN true"
+    said = fresh_rootless.fails("build", "--memory", "64m", "-", stdin=text)
+    assert "cannot enforce --memory" in said
+    fresh_rootless("build", "-", stdin=text)
 
 
 def test_where_user_namespaces_are_used_up_the_error_names_the_limit(fresh_rootless, images):

@@ -61,3 +61,18 @@ def test_no_cgroup_is_left_behind(machine):
     before = {path for path, _, _ in os.walk(top)}
     machine(*RUN, IMAGE, "true")
     assert {path for path, _, _ in os.walk(top)} <= before
+
+
+def test_the_runs_of_a_build_have_its_limits(machine, needs_cgroup_controllers):
+    """As the cgroup says, and as they are felt."""
+    text = (
+        f"FROM {IMAGE}\nRUN --network=none cat /sys/fs/cgroup/memory.max /sys/fs/cgroup/cpu.max"
+        " > /limits"
+    )
+    limits = ("--memory=48m", "--memory-swap=48m", "--cpu-period=100000", "--cpu-quota=50000")
+    machine("build", "-t", "limited", *limits, "-", stdin=text)
+    shown = machine(*RUN, "limited", "cat", "/limits").stdout
+    assert shown == f"{48 << 20}\n50000 100000\n"
+    eat = f"FROM {IMAGE}\nRUN --network=none x=a; while :; do x=$x$x; done"
+    said = machine.fails("build", *limits, "-", stdin=eat, exit_code=1)
+    assert "exit code 137" in said
