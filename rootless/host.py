@@ -147,15 +147,27 @@ class HostFacts:
         """Whether a new procfs may be mounted; not where an outer container has masked its own."""
         return not self.proc_loss
 
-    @cached_property
+    @property
     def proc_loss(self) -> str:
         """Why no new procfs may be mounted; empty where it may."""
-        mounts = [line for line in _read("/proc/self/mountinfo").splitlines() if " /proc" in line]
-        return self._ask(
-            "proc",
+        return self._kernel_files[0]
+
+    @property
+    def sys_loss(self) -> str:
+        """Why no new sysfs may be mounted; empty where it may."""
+        return self._kernel_files[1]
+
+    @cached_property
+    def _kernel_files(self) -> tuple[str, str]:
+        lines = _read("/proc/self/mountinfo").splitlines()
+        mounts = [line for line in lines if " /proc" in line or " /sys" in line]
+        answer = self._ask(
+            "kernel-files",
             (mounts, self.id_map),
-            lambda: probes.new_proc_works(self.id_map, self._paths.scratch),
+            lambda: probes.kernel_files_work(self.id_map, self._paths.scratch),
         )
+        proc, _, sys = answer.partition("\n")
+        return proc, sys
 
     @cached_property
     def network_loss(self) -> str:

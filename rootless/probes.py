@@ -103,19 +103,31 @@ def _try_overlay(scratch: str) -> None:
     mount.unmount(f"{scratch}/merged")
 
 
-def new_proc_works(id_map: IdMap, directory: str) -> str:
-    """Whether a new procfs may be mounted: not where something hides parts of the one we see."""
+def kernel_files_work(id_map: IdMap, directory: str) -> str:
+    """Whether a new procfs and a new sysfs may be mounted: not where something hides parts of ours.
+
+    Two lines, one for each, empty for "works"; no text at all where both do.
+    """
     from rootless.userns import enter
 
-    try:
-        with files.scratch(directory, "probe") as scratch:
-            enter.call(lambda: _try_proc(scratch, id_map), id_map, mount_namespace=True)
-    except (RootlessError, OSError, RuntimeError) as error:
-        return str(error)
-    return ""
+    failures = []
+    for attempt in (_try_proc, _try_sys):
+        try:
+            with files.scratch(directory, "probe") as scratch:
+                enter.call(
+                    lambda attempt=attempt, scratch=scratch: attempt(scratch),  # type: ignore[misc]
+                    id_map,
+                    mount_namespace=True,
+                )
+            failures.append("")
+        except OSError as error:
+            failures.append(error.strerror or str(error))
+        except (RootlessError, RuntimeError) as error:
+            failures.append(" ".join(str(error).split()))
+    return "\n".join(failures) if any(failures) else ""
 
 
-def _try_proc(scratch: str, id_map: IdMap) -> None:
+def _try_proc(scratch: str) -> None:
     from rootless.kernel import mount, namespace
     from rootless.userns import enter
 
@@ -125,6 +137,13 @@ def _try_proc(scratch: str, id_map: IdMap) -> None:
         mount.mount("proc", scratch, "proc")
 
     enter.in_child(mount_it)
+
+
+def _try_sys(scratch: str) -> None:
+    from rootless.kernel import mount, namespace
+
+    namespace.unshare(namespace.CLONE_NEWNET)  # sysfs belongs to one
+    mount.mount("sysfs", scratch, "sysfs", mount.MS_RDONLY)
 
 
 def namespace_works(id_map: IdMap, kind: str) -> str:

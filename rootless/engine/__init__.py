@@ -73,13 +73,15 @@ class Engine:
 
     def tell_loss(self, report: Report) -> None:
         """Say once a store what this host lacks, and what was taken instead."""
-        loss = self.host.id_map_loss
-        said = f"{self.paths.cache}/said-single-id"
-        if not loss or os.path.exists(said):
-            return
-        report(Notice(f"containers have a single user id: {loss}", "warning"))
-        with open(said, "w"):
-            pass
+        from rootless.engine.tiers import LOST, losses
+
+        for loss in losses(self.host):
+            said = f"{self.paths.cache}/said-{loss.tier}"
+            if os.path.exists(said):
+                continue
+            report(Notice(f"{LOST[loss.tier]}: {loss.why}", "warning"))
+            with open(said, "w"):
+                pass
 
     def use_store(self) -> AbstractContextManager[int]:
         """Hold off prune and migration while things are looked up and not yet referred to.

@@ -19,7 +19,7 @@ from rootless.build.workers import build_stages
 from rootless.build.workshop import Settings, Workshop
 from rootless.dockerfile.arguments import unused_arguments
 from rootless.dockerfile.parser import parse
-from rootless.engine import build_cache, build_check
+from rootless.engine import build_cache, build_check, tiers
 from rootless.engine.build_export import access_of
 from rootless.engine.build_launch import BuildLauncher
 from rootless.engine.build_requests import BuildResult
@@ -52,6 +52,9 @@ def build(engine: Engine, request: BuildRequest, report: Report = events.ignore)
     Whatever happens, only finished things stay: layers in the cache, or the whole image.
     """
     build_check.check_supported(request)
+    if request.require:
+        tiers.demand(engine.host, request.require)
+    engine.tell_loss(report)
     with files.scratch(engine.paths.scratch, "build") as scratch:
         try:
             return _Build(engine, request, report, scratch).run()

@@ -13,7 +13,7 @@ from rootless.engine.surroundings import cgroup_for, kernel_facts, seccomp_filte
 from rootless.errors import InvalidRequest, Unsupported
 from rootless.events import Notice
 from rootless.network import names
-from rootless.network.backend import NO_NETWORK, NetworkRequest, pick_backend, split_mode
+from rootless.network.backend import NetworkRequest, instead_of_private, pick_backend, split_mode
 from rootless.runtime import sandbox, supervise
 from rootless.runtime.options import CAPABILITIES, ContainerOptions, Mount
 from rootless.typed import TYPE_CHECKING
@@ -67,8 +67,11 @@ class BuildLauncher:
             step.user not in ("", "0", "root") for step in steps
         ):
             self._report(Notice("only one id is available: every RUN is root inside", "warning"))
-        if "default" in modes and self._backend("default")[0].name == "none":
-            self._report(Notice(NO_NETWORK, "warning"))
+        backend, network = self._backend("default")
+        if "default" in modes and network.mode == "private":
+            instead = instead_of_private(backend)
+            if instead is not None:
+                self._report(Notice(instead, "warning"))
 
     def run(self, step: RunStep, place: Place, stdio: tuple[int, int, int]) -> int:
         """The program's exit code."""

@@ -75,6 +75,7 @@ class BuildRequest(NamedTuple):
     cpuset_mems: str | None = None
     allow: Texts = ()  # security.insecure, network.host
     userns: str | None = None
+    require: str | None = None  # the weakest tier that will do
     # results
     output: Texts = ()  # type=local|tar|oci|docker|image,dest=...,push=true
     push: bool = False

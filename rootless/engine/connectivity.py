@@ -5,9 +5,15 @@ from __future__ import annotations
 import os
 
 from rootless import events, files
-from rootless.errors import Conflict, InvalidRequest, Unsupported
+from rootless.errors import Conflict, HostLacks, InvalidRequest, Unsupported
 from rootless.network import names
-from rootless.network.backend import BACKENDS, NO_NETWORK, NetworkRequest, pick_backend, split_mode
+from rootless.network.backend import (
+    BACKENDS,
+    NetworkRequest,
+    instead_of_private,
+    pick_backend,
+    split_mode,
+)
 from rootless.network.ports import PortMapping, parse_exposed, parse_ports, publish_all
 from rootless.typed import TYPE_CHECKING, Any
 from rootless.userns.idmap import within
@@ -182,9 +188,19 @@ def stored(engine: Engine, record: Record) -> tuple[Backend, NetworkRequest]:
 
 
 def warn(backend: Backend, network: NetworkRequest, report: Report) -> None:
-    """One clear line when the default network is none."""
-    if network.mode == "private" and backend.name == "none":
-        report(events.Notice(NO_NETWORK, "warning"))
+    """One clear line when the default network is none, or the host's.
+
+    Raises HostLacks for ports: on the host's network nothing stands between theirs and its own.
+    """
+    instead = instead_of_private(backend) if network.mode == "private" else None
+    if instead is None:
+        return
+    if network.ports and backend.name == "host":
+        raise HostLacks(
+            "cannot publish ports: no network namespace can be made here",
+            hint="--network host, where the program itself listens on the host; rootless doctor",
+        )
+    report(events.Notice(instead, "warning"))
 
 
 def joined(

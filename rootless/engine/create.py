@@ -6,7 +6,7 @@ import os
 from contextlib import nullcontext
 
 from rootless import events, files
-from rootless.engine import connectivity, isolation
+from rootless.engine import connectivity, isolation, tiers
 from rootless.engine import options as merge
 from rootless.engine.health import health_options
 from rootless.engine.identity import group_ids, user_of
@@ -91,6 +91,8 @@ def create(engine: Engine, request: RunRequest, report: Report = events.ignore) 
         store.check_name("container", request.name)
     sweep_containers(engine)
     engine.tell_loss(report)
+    if request.require:
+        tiers.demand(engine.host, request.require)
     with engine.use_store():
         image = resolve_image(engine, request, report)
         with files.scratch(engine.paths.scratch, "container") as scratch:
@@ -259,6 +261,7 @@ class _Draft:
                 "id_map": self.engine.id_map.writer,
                 "storage": self.engine.driver.name,
                 "network": backend,
+                "tier": tiers.tier_of(tiers.losses(self.engine.host)),
             },
             "launch": {},
         }

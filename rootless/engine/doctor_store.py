@@ -261,17 +261,19 @@ def procfs(host: HostFacts) -> Finding:
 def mounts(tried: dict[str, str]) -> list[Finding]:
     """The kinds of mounts without which there is no container."""
     needed = ("tmpfs", "devpts", "mqueue", "sysfs", "cgroup2", "bind", "attributes")
+    instead = {"sysfs": "/sys of the host, read-only"}
     failed = [kind for kind in needed if tried.get(kind)]
     works = ", ".join(each for each in needed if each not in failed)
     findings = [Finding("mounts", WORKS, using=works)] if works else []
     for kind in failed:
-        vital = kind in ("tmpfs", "devpts", "bind", "attributes")
+        vital = kind not in instead
         findings.append(
             Finding(
                 f"mount-{kind}",
                 BROKEN if vital else LESS,
+                using=instead.get(kind, ""),
                 why=f"a mount of {kind} is refused: {tried[kind].lower()}",
-                lost="containers" if vital else f"{kind} inside containers",
+                lost="containers" if vital else f"a {kind} of their own in containers",
                 remedy="start the outer container with --security-opt unmask=ALL",
             )
         )

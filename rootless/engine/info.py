@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from rootless.engine import Engine
+    from rootless.host import HostFacts
     from rootless.userns.idmap import IdRange
 
 
@@ -70,8 +71,16 @@ def _host(engine: Engine) -> dict[str, Any]:
             "slirp4netns": _or_reason(lambda: host.slirp4netns),
         },
         "cgroup": {"version": "v2" if host.cgroup2_mount else "v1", "mount": host.cgroup2_mount},
+        "tier": _or_reason(lambda: _tier(host)),
         "security": {"landlockAbi": _or_reason(landlock.abi), "newProc": host.new_proc},
     }
+
+
+def _tier(host: HostFacts) -> dict[str, Any]:
+    from rootless.engine.tiers import losses, tier_of
+
+    found = losses(host)
+    return {"name": tier_of(found), "losses": [each._asdict() for each in found]}
 
 
 def _ranges(ranges: tuple[IdRange, ...]) -> list[dict[str, int]]:

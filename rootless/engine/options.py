@@ -40,6 +40,7 @@ _HANDLED = {
     *("device", "tz", "pid", "ipc", "uts", "cgroupns", "read_only_tmpfs", "init", "log_driver"),
     *("log_opt", "restart", "timeout", "detach_keys", "health_cmd", "health_interval"),
     *("health_timeout", "health_retries", "health_start_period", "health_start_interval"),
+    "require",
     *("health_on_failure", "no_healthcheck", "image_volume", "systemd", "sdnotify"),
 }
 

@@ -25,6 +25,7 @@ def kernel_facts(host: HostFacts) -> Kernel:
         last_capability=capability.last_capability(),
         landlock_rights=landlock.rights_of(landlock.abi()),
         new_proc=host.new_proc,
+        new_sys=not host.sys_loss,
         cgroup2=host.cgroup2_mount,
         fuse_program=host.fuse_overlayfs or "fuse-overlayfs",
     )

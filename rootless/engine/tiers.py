@@ -14,9 +14,9 @@ if TYPE_CHECKING:
 TIERS = ("full", "single-id", "shared-proc", "shared-network")
 
 LOST = {
-    "single-id": "one user id: owners other than root are lost or emulated",
-    "shared-proc": "/proc shows the processes of the outer container",
-    "shared-network": "the container shares the network of the host",
+    "single-id": "containers have a single user id",
+    "shared-proc": "no new procfs can be mounted, so /proc shows processes outside of containers",
+    "shared-network": "containers share the network of the host",
 }
 
 

@@ -129,10 +129,24 @@ class Host(Protocol):
     @property
     def slirp4netns(self) -> str | None: ...
 
+    @property
+    def network_loss(self) -> str: ...
+
+
+def _need_namespace(mode: str, host: Host) -> None:
+    """What keeps a container from the network of the host is never left out in silence."""
+    if host.network_loss:
+        raise HostLacks(
+            f"--network {mode} cannot be enforced: no network namespace can be made here"
+            f" ({host.network_loss.lower()})",
+            hint="rootless doctor",
+        )
+
 
 def _none(host: Host) -> Backend:
     from rootless.network.none import NoNetwork
 
+    _need_namespace("none", host)
     return NoNetwork()
 
 
@@ -151,6 +165,7 @@ def _joined(host: Host) -> Backend:
 def _pasta(host: Host) -> Backend:
     from rootless.network.pasta import Pasta
 
+    _need_namespace("pasta", host)
     if host.pasta is None:
         raise HostLacks("pasta does not work here", hint="rootless doctor says why")
     return Pasta(host.pasta, publishes=host.pasta_publishes)
@@ -159,6 +174,7 @@ def _pasta(host: Host) -> Backend:
 def _slirp4netns(host: Host) -> Backend:
     from rootless.network.slirp4netns import Slirp4netns
 
+    _need_namespace("slirp4netns", host)
     if host.slirp4netns is None:
         raise HostLacks("slirp4netns does not work here", hint="rootless doctor says why")
     return Slirp4netns(host.slirp4netns)
@@ -167,6 +183,8 @@ def _slirp4netns(host: Host) -> Backend:
 def _private(host: Host) -> Backend:
     from rootless.network.private import Private
 
+    if host.network_loss:
+        return _host(host)
     choices = []
     if host.pasta is not None:
         choices.append(_pasta(host))
@@ -201,8 +219,9 @@ def split_mode(text: str) -> tuple[str, tuple[str, ...]]:
 def pick_backend(mode: str, host: Host) -> Backend:
     """The backend of a mode of ``BACKENDS``.
 
-    ``private`` takes the first that works here, and no network at all where none does: compare the
-    backend's ``name`` with ``none`` and say so (``NO_NETWORK``).  Raises HostLacks when one that was
+    ``private`` takes the first that works here, and no network at all where none does, or that of the
+    host where there are no network namespaces: compare the backend's ``name`` with ``none`` and
+    ``host`` and say so (``instead_of_private``).  Raises HostLacks when one that was
     asked for by name does not work.
     """
     make = BACKENDS.get(mode)
@@ -215,3 +234,10 @@ def pick_backend(mode: str, host: Host) -> Backend:
 
 NO_NETWORK = "neither pasta nor slirp4netns works here: the container has only its loopback"
 """What to tell the user when ``private`` became ``none``."""
+
+NO_NAMESPACE = "no network namespace can be made here: the container shares the network of the host"
+
+
+def instead_of_private(backend: Backend) -> str | None:
+    """What to tell the user about what ``private`` has become; None where it is private."""
+    return {"none": NO_NETWORK, "host": NO_NAMESPACE}.get(backend.name)

@@ -66,6 +66,7 @@ class Kernel(NamedTuple):
     last_capability: int = 40
     landlock_rights: int = 0  # 0: do not restrict
     new_proc: bool = True  # whether a new procfs may be mounted
+    new_sys: bool = True  # the same for sysfs
     cgroup2: str | None = None  # where the unified hierarchy is mounted on the host
     fuse_program: str = "fuse-overlayfs"
 
@@ -234,8 +235,13 @@ def _mount(each: Mount, kernel: Kernel, kinds: set[str]) -> list[Operation]:
     if kind == "proc" and (joined_pid or not kernel.new_proc):
         # A new procfs needs a pid namespace of ours, and an outer /proc that nobody has masked.
         return [op.BindMount("/proc", "/proc", resolve=resolve)]
+    if kind == "sysfs" and not kernel.new_sys:
+        # An outer container has covered parts of its own: those stay covered in a copy of the tree.
+        options = ["nosuid", "noexec", "nodev", "rro"]
+        return [_bind("/sys", target, options, NO_LINKS)]
     if kind == "cgroup":
-        return _cgroup(target, options, kernel, below_host_sysfs="network" not in kinds)
+        own_sysfs = "network" in kinds and kernel.new_sys
+        return _cgroup(target, options, kernel, below_host_sysfs=not own_sysfs)
     flags, rest = _flags(options)
     if kind == "tmpfs" and "copy-up" in options:
         return [op.CopyUpTmpfs(target, flags, rest)]

@@ -137,6 +137,7 @@ BUILD = Command(
                 Option("cpuset-mems", "LIST", "Memory nodes to use"),
                 Option("allow", "RIGHT", "security.insecure or network.host", many=True),
                 Option("userns", "MODE", "auto, private or host: every RUN has its own, with all ids"),
+                Option("require", "TIER", "Fail rather than build with less than this"),
                 Option("isolation", "KIND", ignored="every RUN has the sandbox of run"),
                 Option("mount", "MOUNT", refused="use --volume, or RUN --mount"),
             ),

@@ -11,12 +11,21 @@ class Facts(NamedTuple):
     pasta: str | None = None
     slirp4netns: str | None = None
     pasta_publishes: bool = True
+    network_loss: str = ""
 
 
 def test_the_first_helper_that_works_is_the_default():
     assert pick_backend("private", Facts("/usr/bin/pasta", "/usr/bin/slirp4netns")).name == "pasta"
     assert pick_backend("private", Facts(slirp4netns="/usr/bin/slirp4netns")).name == "slirp4netns"
     assert pick_backend("private", Facts()).name == "none"
+
+
+def test_without_network_namespaces_the_default_is_the_hosts_network_and_nothing_else():
+    facts = Facts("/usr/bin/pasta", "/usr/bin/slirp4netns", network_loss="No space left on device")
+    assert pick_backend("private", facts).name == "host"
+    for mode in ("none", "pasta", "slirp4netns"):
+        with pytest.raises(HostLacks, match=f"--network {mode} cannot be enforced"):
+            pick_backend(mode, facts)
 
 
 @pytest.mark.parametrize("mode", ["pasta", "slirp4netns"])
