@@ -93,6 +93,8 @@ PANELS: dict[str, dict[str, tuple[str, str]]] = {
             "Run a program as root of the user namespace, for files of subordinate ids",
         ),
         "system check": ("system", "Verify everything that is stored, and repair it"),
+        "system df": ("system", "Show what the store takes on disk"),
+        "system prune": ("system", "Remove everything that nothing uses"),
         "system reset": ("system", "Remove everything that was ever stored"),
         "version": ("system", "Show the version of rootless and what it runs on"),
         "completion": (

@@ -80,3 +80,50 @@ def system_check(
     else:
         output.document(rows.checked_document(checked), format)
     return 1 if checked.findings else 0
+
+
+def system_df(*, verbose: bool = False, format: str | None = None) -> None:
+    """Show what the store takes on disk."""
+    from rootless.cli import system_rows as rows
+    from rootless.engine.disk_usage import disk_usage
+    from rootless.errors import InvalidRequest
+
+    usage = disk_usage(Engine.open())
+    if not verbose:
+        output.listing(
+            [rows.usage_row(each) for each in usage.lines],
+            rows.USAGE_HEADERS,
+            shown=("Type", "TotalCount", "Active", "Size", "Reclaimable"),
+            format=format,
+            documents=map(rows.usage_document, usage.lines),
+        )
+    elif format is None:
+        rows.show_usage(usage)
+    elif format == "json":
+        output.document(rows.details_document(usage))
+    else:
+        raise InvalidRequest("-v has no template", hint="--format json, or leave out -v")
+
+
+def system_prune(
+    *,
+    all: bool = False,
+    volumes: bool = False,
+    filter: tuple[str, ...] = (),
+    force: bool = False,
+) -> int:
+    """Remove everything that nothing uses."""
+    from rootless.cli import system_rows as rows
+    from rootless.cli.reporting import Reporting
+    from rootless.engine.system_prune import SystemPruneRequest
+    from rootless.engine.system_prune import system_prune as prune
+
+    request = SystemPruneRequest(all, volumes, filter)
+    if not force:
+        for line in rows.prune_warning(request):
+            output.remark(line)
+        if not output.confirm("Are you sure you want to continue?"):
+            return 1
+    with Reporting() as report:
+        rows.show_pruned(prune(Engine.open(), request, report))
+    return 0

@@ -147,10 +147,17 @@ def _passes(engine: Engine, record: NetworkRecord, key: str, value: str) -> bool
             return name in record["labels"] and (
                 "=" not in value or record["labels"][name] == wanted
             )
+        case "label!":
+            return not _passes(engine, record, "label", value)
+        case "until":
+            from rootless.image.times import parse_since, parse_time
+
+            return parse_time(record["created"]) < parse_since(value, now_s=None)
         case "dangling":
             return (not users(engine, record["name"])) == (value == "true")
     raise InvalidRequest(
-        f"unknown filter {key!r}", hint="name, id, driver, internal, label or dangling"
+        f"unknown filter {key!r}",
+        hint="name, id, driver, internal, label, label!, until or dangling",
     )
 
 

@@ -76,7 +76,7 @@ def matching(
             raise InvalidRequest(
                 f"unknown filter {text!r}", hint="one of " + " ".join(f"{k}=" for k in _FILTERS)
             )
-        group = text if key == "label" else key
+        group = text if key in ("label", "label!") else key
         tests.setdefault(group, []).append(maker(engine, value))
     return [
         container
@@ -115,6 +115,11 @@ def _label(engine: Engine, value: str) -> Callable[[Container], bool]:
         return key in labels and (not equals or labels[key] == text)
 
     return test
+
+
+def _no_label(engine: Engine, value: str) -> Callable[[Container], bool]:
+    has = _label(engine, value)
+    return lambda container: not has(container)
 
 
 def _exited(engine: Engine, value: str) -> Callable[[Container], bool]:
@@ -192,6 +197,7 @@ _FILTERS: dict[str, Callable[[Engine, str], Callable[[Container], bool]]] = {
     "name": _name,
     "status": _status,
     "label": _label,
+    "label!": _no_label,
     "exited": _exited,
     "ancestor": _ancestor,
     "before": _before,

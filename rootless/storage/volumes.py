@@ -157,7 +157,7 @@ class Volumes:
         from rootless.userns import enter
 
         path = self.get(name).path
-        return enter.call(lambda: _usage(path), self._id_map)
+        return enter.call(lambda: usage(path), self._id_map)
 
     def copy_up(
         self,
@@ -337,7 +337,7 @@ def _import(path: str, fd: int, id_map: IdMap) -> tuple[str, ...]:
     return unpack_archive(fd, path, id_map)
 
 
-def _usage(path: str) -> int:
+def usage(path: str) -> int:
     """CHILD SIDE.  Bytes of all blocks below, files with several names once."""
     total = 0
     seen: set[tuple[int, int]] = set()

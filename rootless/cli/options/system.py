@@ -41,3 +41,23 @@ SYSTEM_CHECK = Command(
     details="The exit code is 1 while something is damaged. What killed commands left is no damage: it is"
     " shown, and cleared away by the next command.",
 )  # fmt: skip
+
+SYSTEM_DF = Command(
+    "system df",
+    plain(
+        Option("verbose", "", "Every image, container, volume and cached step", short="v"),
+        Option("format", "FORMAT", "table, json, or a Go template"),
+    ),
+)
+
+SYSTEM_PRUNE = Command(
+    "system prune",
+    plain(
+        Option("all", "", "Also every image without a container, and the whole build cache", short="a"),
+        Option("volumes", "", "Also volumes that no container mounts"),
+        Option("filter", "K=V", "Only what matches: until= label=", many=True),
+        Option("force", "", "Without asking", short="f"),
+        Option("build", "", ignored="a build leaves no containers"),
+        Option("external", "", refused="only this store is ours"),
+    ),
+)  # fmt: skip
