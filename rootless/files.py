@@ -108,6 +108,14 @@ def is_locked(path: str) -> bool:
     return False
 
 
+def is_at(fd: int, path: str) -> bool:
+    """Whether ``path`` still leads to the file that ``fd`` is open on."""
+    try:
+        return os.path.samestat(os.fstat(fd), os.stat(path))
+    except FileNotFoundError:
+        return False
+
+
 @contextmanager
 def scratch(parent: str, purpose: str) -> Iterator[str]:
     """A fresh locked directory under ``parent``; removed at the end unless it was published.

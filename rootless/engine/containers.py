@@ -30,6 +30,7 @@ class Listed(NamedTuple):
 
 def list_containers(engine: Engine, request: ListRequest) -> list[Listed]:
     """The containers that the request selects, newest first."""
+    bury_the_dead(engine)
     found: Iterable[Container] = store.all_containers(engine.paths)
     if request.filter:
         from rootless.engine.selection import matching
@@ -46,6 +47,18 @@ def list_containers(engine: Engine, request: ListRequest) -> list[Listed]:
             listed.append(Listed(container, status, state))
     last = 1 if request.latest else request.last
     return listed[:last] if last else listed
+
+
+def bury_the_dead(engine: Engine) -> None:
+    """Before anybody looks: take note of the containers whose supervisor was killed."""
+    try:
+        if not os.listdir(f"{engine.paths.run}/containers"):
+            return
+    except FileNotFoundError:
+        return
+    from rootless.engine.sweep import bury_the_dead
+
+    bury_the_dead(engine)
 
 
 def _status(container: Container, state: store.State | None) -> str:
@@ -78,12 +91,18 @@ def remove(
                 hint=f"rootless stop {container.name}, or rm -f",
             )
         _kill(container)
-    store.release_name(engine.paths, container.name, container.id)
+    drop(engine, container)
+
+
+def drop(engine: Engine, container: Container) -> None:
+    """Take the container and its name away.  For who knows that nothing of it runs."""
     doomed = f"{engine.paths.trash}/{container.id}-{files.random_name(4)}"
     try:
         os.rename(container.bundle, doomed)
     except FileNotFoundError:
         return
+    finally:  # not before: while its container is there, nobody else can take a name away
+        store.release_name(engine.paths, container.name, container.id)
     discard(engine, doomed)
     if (volumes or container.record["auto_remove"]) and container.record.get("anonymous_volumes"):
         from rootless.engine.mounts import remove_anonymous

@@ -46,6 +46,7 @@ class Prepared(NamedTuple):
     plan: LaunchPlan
     backend: Backend
     network: NetworkRequest
+    alive: int = -1  # the descriptor that holds the container's lock, where it is held already
 
 
 def resolve_image(engine: Engine, request: RunRequest, report: Report) -> Image:
@@ -80,8 +81,13 @@ def resolve_image(engine: Engine, request: RunRequest, report: Report) -> Image:
     )
 
 
-def create(engine: Engine, request: RunRequest, report: Report = events.ignore) -> Prepared:
+def create(
+    engine: Engine, request: RunRequest, report: Report = events.ignore, *, hold: bool = False
+) -> Prepared:
     """Make the container that ``request`` describes; it exists completely or not at all.
+
+    With ``hold`` its lock is held from the first moment: whoever finds it unlocked later knows that
+    we were killed.
 
     Raises whatever makes it impossible before anything is written: NotFound, InvalidRequest,
     Unsupported, Conflict (the name), HostLacks.
@@ -100,9 +106,23 @@ def create(engine: Engine, request: RunRequest, report: Report = events.ignore) 
             prepared = draft.prepare(report)
             if request.replace:  # before we hold on to volumes, which it may give up
                 _remove_namesake(engine, draft.name)
-            with draft.settled():
-                _publish(engine, request, prepared.container, scratch)
+            alive = prepared.container.hold()
+            try:
+                with draft.settled():
+                    _publish(engine, request, prepared.container, scratch)
+            except BaseException:
+                let_go(prepared.container, alive)
+                raise
+        if hold:
+            return prepared._replace(alive=alive)
+        let_go(prepared.container, alive)
         return prepared
+
+
+def let_go(container: Container, alive: int) -> None:
+    """Take the run-time state away, then give up the lock: while it is held the container runs."""
+    files.remove_tree(container.run_directory, missing_ok=True)
+    os.close(alive)
 
 
 def explain(engine: Engine, request: RunRequest, report: Report = events.ignore) -> LaunchPlan:
@@ -344,18 +364,18 @@ def _given(request: RunRequest) -> dict[str, Any]:
 
 
 def _publish(engine: Engine, request: RunRequest, container: Container, scratch: str) -> None:
-    """Move the bundle to its place and claim the name: from here on the container exists."""
+    """Claim the name and move the bundle to its place: from here on the container exists."""
+    store.claim_name(engine.paths, container.name, container.id)
     try:
         files.publish(scratch, container.bundle)
-    except OSError as error:
-        raise StoreFailed(f"cannot create {container.bundle}: {error.strerror}") from None
-    try:
-        store.claim_name(engine.paths, container.name, container.id)
         if request.cidfile:
             _write_new(request.cidfile, container.id)
-    except BaseException:
+    except OSError as error:
         store.release_name(engine.paths, container.name, container.id)
+        raise StoreFailed(f"cannot create {container.bundle}: {error.strerror}") from None
+    except BaseException:
         files.remove_tree(container.bundle, missing_ok=True)
+        store.release_name(engine.paths, container.name, container.id)
         raise
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 
+from rootless.engine.containers import bury_the_dead
 from rootless.errors import NotFound, RootlessError
 from rootless.network.ports import PortMapping
 from rootless.runtime import container as store
@@ -20,6 +21,7 @@ _CPU_PERIOD_US = 100_000
 
 def inspect_container(engine: Engine, name: str, *, size: bool = False) -> dict[str, Any]:
     """Everything about a container.  Raises NotFound."""
+    bury_the_dead(engine)
     container = store.find(engine.paths, name)
     record, state, spec = container.record, container.state(), container.spec()
     launch, args = record["launch"], record["args"]
@@ -66,6 +68,7 @@ def _state(container: Container, state: State | None) -> dict[str, Any]:
         "OOMKilled": bool(last.get("oom_killed")) and state is None,
         "Dead": False,
         "Pid": running.get("pid", 0),
+        "ConmonPid": running.get("monitor", 0),  # podman's word for whoever stands by
         "ExitCode": last.get("exit_code", 0) if state is None else 0,
         "Error": last.get("error", "") if state is None else "",
         "StartedAt": running.get("started") or last.get("started") or _NEVER,

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import signal
 
 from rootless.engine import containers
 from rootless.engine.containers import ask_to_end, signal_init, wait_for_end
+from rootless.engine.create import let_go
 from rootless.engine.exec import plan_of
 from rootless.engine.requests import ExecRequest
 from rootless.engine.run import prepare
@@ -62,13 +64,15 @@ def launch(engine: Engine, prepared: Prepared, first_client: socket | None = Non
     settings = container.record["settings"]
     network = prepared.network._replace(directory=container.run_directory)
 
-    def finish(code: int) -> None:
+    def finish() -> None:
         if container.record["auto_remove"]:
-            containers.remove(engine, container, force=True)
+            containers.drop(engine, container)
 
-    monitor.spawn(
-        monitor.Watch(
+    alive = container.hold() if prepared.alive < 0 else prepared.alive
+    try:
+        watch = monitor.Watch(
             container=container,
+            alive=alive,
             plan=prepared.plan,
             start_network=lambda pid: prepared.backend.start(pid, network),
             size=own_size() if first_client is not None else b"",
@@ -85,7 +89,10 @@ def launch(engine: Engine, prepared: Prepared, first_client: socket | None = Non
             interactive=bool(settings.get("interactive")),
             timeout_s=float(settings.get("timeout") or 0),
         )
-    )
+    except BaseException:
+        let_go(container, alive)
+        raise
+    monitor.spawn(watch)
 
 
 def _health_of(container: Container) -> HealthOptions | None:
@@ -148,8 +155,11 @@ def _code_of(container: Container, outcome: Outcome) -> int:
     if outcome.detached:
         return 0
     if outcome.code is not None:
+        wait_for_end(container, 10)  # its monitor says the code a moment before all is put away
         return outcome.code
-    try:  # the monitor was killed, and the container with it
+    if os.path.exists(container.alive_lock):  # the monitor was killed, and the container with it
+        return 128 + signal.SIGKILL
+    try:
         last = store.load(container.paths, container.id).record.get("last", {})
     except NotFound:
         last = {}

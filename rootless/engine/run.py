@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import os
 
-from rootless import events, files
+from rootless import events
 from rootless.engine import connectivity
-from rootless.engine.create import create, plan_of
+from rootless.engine.containers import drop
+from rootless.engine.create import create, let_go, plan_of
 from rootless.engine.surroundings import make_cgroup
 from rootless.errors import RootlessError
 from rootless.runtime import container as store
@@ -35,12 +36,9 @@ def run(engine: Engine, request: RunRequest, report: Report = events.ignore) -> 
     nothing stands between.  Any other has a monitor, so that it can be attached to, logged, restarted.
     Raises LaunchFailed (125, 126 or 127) and whatever ``create`` raises.
     """
-    prepared = create(engine, request, report)
+    prepared = create(engine, request, report, hold=True)
     if request.rm and not (request.detach or request.tty or _needs_monitor(request)):
-        try:
-            code = foreground(engine, prepared, interactive=request.interactive, report=report)
-        finally:
-            _remove(engine, prepared)
+        code = foreground(engine, prepared, interactive=request.interactive, report=report)
         return RunResult(prepared.container.id, code)
     from rootless.engine import lifecycle
 
@@ -85,9 +83,11 @@ def prepare(engine: Engine, container: store.Container) -> Prepared:
 def foreground(
     engine: Engine, prepared: Prepared, *, interactive: bool, report: Report = events.ignore
 ) -> int:
-    """Launch and stand by until the program ends.  Raises LaunchFailed; Conflict when it runs already."""
+    """Launch, stand by until the program ends, and remove the container.  Raises LaunchFailed.
+
+    ``prepared`` holds the container's lock.
+    """
     container = prepared.container
-    alive = container.hold()
     links: list[Link] = []
     cgroup = None
     null = -1 if interactive else os.open("/dev/null", os.O_RDONLY | os.O_CLOEXEC)
@@ -123,8 +123,8 @@ def foreground(
             cgroup.remove()
         if null >= 0:
             os.close(null)
-        _forget(container)
-        os.close(alive)
+        drop(engine, container)  # first: killed in between, a sweep still knows what to do
+        let_go(container, prepared.alive)
         supervise.reap()
 
 
@@ -160,11 +160,6 @@ def _stand_by(
         return supervise.stand_by(created.pid, link, broken)
     finally:
         forwarding.close()
-
-
-def _forget(container: store.Container) -> None:
-    """Take the run-time state away, the lock file last: while it is held we run."""
-    files.remove_tree(container.run_directory, missing_ok=True)
 
 
 def _remove(engine: Engine, prepared: Prepared) -> None:

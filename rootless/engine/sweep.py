@@ -6,7 +6,7 @@ import os
 import time
 
 from rootless import files
-from rootless.errors import Conflict, NotFound, RootlessError
+from rootless.errors import Conflict, NotFound, RootlessError, StoreFailed
 from rootless.runtime import cgroup
 from rootless.runtime import container as store
 from rootless.typed import TYPE_CHECKING
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 _TRASH_AGE_S = 3600
 # A run-time directory may be made shortly before its lock.
 _YOUNG_S = 10.0
+_KILLED = 128 + 9
 
 
 def sweep(engine: Engine) -> None:
@@ -43,6 +44,13 @@ def sweep_containers(engine: Engine) -> None:
         cgroup.remove_leftovers(parent)
 
 
+def bury_the_dead(engine: Engine) -> None:
+    """Before containers are listed: take note of those whose supervisor was killed."""
+    for directory in _entries(f"{engine.paths.run}/containers"):
+        if not files.is_locked(f"{directory}/alive.lock"):
+            _sweep_container(engine, directory, None)
+
+
 def _entries(directory: str) -> list[str]:
     try:
         return [f"{directory}/{name}" for name in os.listdir(directory)]
@@ -56,21 +64,41 @@ def _sweep_container(engine: Engine, directory: str, parent: str | None) -> None
             files.remove_tree(directory, missing_ok=True)
         return
     try:
-        with files.lock(f"{directory}/alive.lock", wait=False):
+        with files.lock(f"{directory}/alive.lock", wait=False) as fd:
+            if not files.is_at(fd, f"{directory}/alive.lock"):
+                return  # somebody else was here
             _end_cgroup(directory)
             if parent is not None:
                 cgroup.remove_leftovers(parent, container_id=os.path.basename(directory))
+            _settle(engine, directory)
             files.remove_tree(directory, missing_ok=True)
     except (Conflict, FileNotFoundError):
         return  # it runs
+
+
+def _settle(engine: Engine, directory: str) -> None:
+    """With ``--rm`` the container goes; another one that ran is recorded as killed."""
     try:
         container = store.load(engine.paths, os.path.basename(directory))
     except RootlessError:
         return
     if container.record["auto_remove"]:
-        from rootless.engine.containers import remove
+        from rootless.engine.containers import drop
 
-        remove(engine, container)
+        drop(engine, container)
+        return
+    try:
+        state = store.read_state(directory)
+    except (NotFound, StoreFailed):
+        return
+    last: store.Exit = {
+        "started": state.get("started") or container.record["created"],
+        "finished": store.timestamp(),
+        "exit_code": _KILLED,
+        "oom_killed": False,
+        "error": "its monitor was killed",
+    }
+    store.update_record(container, {"last": last})
 
 
 def _end_cgroup(directory: str) -> None:

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 _ID_LENGTH = 64
 SHORT_ID_LENGTH = 12  # as docker shows it
+_HOLD_PATIENCE_S = 2.0
 _NAME_FIRST = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789")
 _NAME_REST = _NAME_FIRST | frozenset("_.-")
 
@@ -106,13 +107,31 @@ class Container(NamedTuple):
 
         Raises Conflict when the container runs already.
         """
-        for _ in range(10):
+        patience = time.monotonic() + _HOLD_PATIENCE_S
+        while True:
             os.makedirs(self.run_directory, mode=0o700, exist_ok=True)
             try:
-                return files.open_lock(self.alive_lock, wait=False)
+                fd = files.open_lock(self.alive_lock, wait=False)
             except FileNotFoundError:  # somebody swept the empty directory away
-                continue
-        raise Conflict(f"container {self.name} is being removed")
+                fd = -1
+            except Conflict:  # whoever lists containers or sweeps has it for a moment, too
+                fd = -1
+            if fd >= 0:
+                if files.is_at(fd, self.alive_lock):
+                    self._forget_killed()
+                    return fd
+                os.close(fd)
+            if time.monotonic() > patience:
+                raise Conflict(f"container {self.name} runs already, or is being removed")
+            time.sleep(0.005)
+
+    def _forget_killed(self) -> None:
+        """What is there was left by a supervisor that was killed."""
+        for name in ("state.json", "stop"):
+            try:
+                os.unlink(f"{self.run_directory}/{name}")
+            except FileNotFoundError:
+                pass
 
     def spec(self) -> Spec:
         """config.json."""
@@ -176,31 +195,42 @@ def timestamp(seconds_ns: int | None = None) -> str:
 
 
 def claim_name(paths: Paths, name: str, container_id: str) -> None:
-    """Give the name to the container in one step.  Raises Conflict when another has it."""
+    """Give the name to the container in one step.  Raises Conflict when another has it.
+
+    A claim is good while its container exists, or while somebody holds the lock of one to come.
+    """
     os.makedirs(paths.names, mode=0o700, exist_ok=True)
     place = f"{paths.names}/{name}"
-    try:
-        os.symlink(f"../containers/{container_id}", place)
-    except FileExistsError:
-        owner = os.path.basename(os.readlink(place))
-        if not os.path.isdir(paths.container(owner)):  # left by a killed removal
+    with files.lock(f"{paths.names}.lock"):
+        try:
+            owner = os.path.basename(os.readlink(place))
+        except FileNotFoundError:
+            owner = ""
+        if owner and _is_there(paths, owner):
+            raise Conflict(
+                f"the name {name!r} is in use by container {owner[:12]}",
+                hint=f"rootless rm {name}, or choose another --name",
+            )
+        if owner:  # left by somebody who was killed
             os.unlink(place)
-            claim_name(paths, name, container_id)
-            return
-        raise Conflict(
-            f"the name {name!r} is in use by container {owner[:12]}",
-            hint=f"rootless rm {name}, or choose another --name",
-        ) from None
+        os.symlink(f"../containers/{container_id}", place)
+
+
+def _is_there(paths: Paths, container_id: str) -> bool:
+    return os.path.isdir(paths.container(container_id)) or files.is_locked(
+        f"{paths.running(container_id)}/alive.lock"
+    )
 
 
 def release_name(paths: Paths, name: str, container_id: str) -> None:
     """Give the name up, if it is this container's."""
     place = f"{paths.names}/{name}"
-    try:
-        if os.path.basename(os.readlink(place)) == container_id:
-            os.unlink(place)
-    except FileNotFoundError:
-        pass
+    with files.lock(f"{paths.names}.lock"):
+        try:
+            if os.path.basename(os.readlink(place)) == container_id:
+                os.unlink(place)
+        except FileNotFoundError:
+            pass
 
 
 def write_record(bundle: str, record: Record, *, durable: bool = False) -> None:

@@ -41,14 +41,15 @@ class Watch(NamedTuple):
     """What a monitor is told.
 
     ``start_network`` connects a process and returns the link;
-    ``finish`` is called at the very end with the exit code (it removes a container run with --rm).
+    ``finish`` is called when all has ended (it removes a container run with --rm).
     """
 
     container: Container
+    alive: int  # holds the container's lock; becomes the monitor's
     plan: LaunchPlan
     start_network: Callable[[int], Link]
     cgroup: Cgroup | None
-    finish: Callable[[int], None]
+    finish: Callable[[], None]
     first_client: socket | None  # attached before anything is written
     log: LogOptions
     restart: RestartPolicy
@@ -74,6 +75,7 @@ def spawn(watch: Watch) -> None:
         finally:
             os._exit(125)
     os.close(write_end)
+    os.close(watch.alive)
     with open(read_end, "rb") as stream:
         answer = stream.read()
     os.waitpid(pid, 0)
@@ -128,7 +130,6 @@ class Monitor:
         """Until the end; never returns."""
         code = 125
         try:
-            self.alive = self.container.hold()
             self.clients = Clients(
                 attach.listen(f"{self.container.run_directory}/attach.sock"),
                 self._queue_input,
@@ -474,6 +475,6 @@ class Monitor:
         self.clients.close()
         if self.watch.cgroup is not None:
             self.watch.cgroup.remove()
+        self.watch.finish()  # first: killed in between, a sweep still knows what to do
         files.remove_tree(self.container.run_directory, missing_ok=True)
-        os.close(self.alive)
-        self.watch.finish(code)
+        os.close(self.watch.alive)
