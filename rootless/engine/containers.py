@@ -80,10 +80,7 @@ def remove_containers(engine: Engine, request: RemoveRequest) -> list[str]:
 def remove(
     engine: Engine, container: Container, *, force: bool = False, volumes: bool = False
 ) -> None:
-    """Remove a container with everything that is its own.  Raises Conflict while it runs.
-
-    Its anonymous volumes go with ``volumes``, and where it was to remove itself.
-    """
+    """Remove a container with everything that is its own.  Raises Conflict while it runs."""
     if container.state() is not None:
         if not force:
             raise Conflict(
@@ -91,11 +88,14 @@ def remove(
                 hint=f"rootless stop {container.name}, or rm -f",
             )
         _kill(container)
-    drop(engine, container)
+    drop(engine, container, volumes=volumes)
 
 
-def drop(engine: Engine, container: Container) -> None:
-    """Take the container and its name away.  For who knows that nothing of it runs."""
+def drop(engine: Engine, container: Container, *, volumes: bool = False) -> None:
+    """Take the container and its name away.  For who knows that nothing of it runs.
+
+    Its anonymous volumes go with ``volumes``, and where it was to remove itself.
+    """
     doomed = f"{engine.paths.trash}/{container.id}-{files.random_name(4)}"
     try:
         os.rename(container.bundle, doomed)

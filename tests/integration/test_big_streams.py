@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import subprocess
+import sys
 import threading
 import time
 
@@ -98,7 +99,9 @@ def test_what_a_container_writes_comes_out_of_logs_unchanged(rootless, busybox, 
         reading = watched.peak_mib()
     finally:
         rootless("rm", "-f", "big")
-    print(f"{size // MIB} MiB: monitor {monitor:.0f} MiB, logs {reading:.0f} MiB at most")
+    sys.stdout.write(
+        f"{size // MIB} MiB: monitor {monitor:.0f} MiB, logs {reading:.0f} MiB at most\n"
+    )
     assert max(monitor, reading) < MEMORY_MIB
 
 
@@ -122,7 +125,7 @@ def test_what_goes_in_comes_out_of_exec_unchanged(rootless, busybox, piece, size
         peak = watched.peak_mib()
     finally:
         rootless("rm", "-f", "pipe")
-    print(f"{size // MIB} MiB: exec {peak:.0f} MiB at most")
+    sys.stdout.write(f"{size // MIB} MiB: exec {peak:.0f} MiB at most\n")
     assert peak < MEMORY_MIB
 
 
@@ -147,5 +150,5 @@ def test_what_goes_in_comes_out_of_an_attached_run_unchanged(rootless, busybox, 
         peak = watched.peak_mib()
     finally:
         rootless("rm", "-f", "through")
-    print(f"{size // MIB} MiB: run {peak:.0f} MiB at most")
+    sys.stdout.write(f"{size // MIB} MiB: run {peak:.0f} MiB at most\n")
     assert peak < MEMORY_MIB

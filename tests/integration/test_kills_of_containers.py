@@ -9,6 +9,7 @@ import json
 import os
 import random
 import signal
+import sys
 import time
 
 import pytest
@@ -17,7 +18,18 @@ from tests.support.processes import commands, named, using
 from tests.support.waiting import wait_until
 
 SEED = int(os.environ.get("ROOTLESS_TEST_SEED", time.time_ns() % 1_000_000))
-VICTIMS = ("monitor", "init", "helper", "run -d", "run --rm", "run -i", "start", "exec", "rm", "stop")
+VICTIMS = (
+    "monitor",
+    "init",
+    "helper",
+    "run -d",
+    "run --rm",
+    "run -i",
+    "start",
+    "exec",
+    "rm",
+    "stop",
+)
 
 
 def listed(rootless):
@@ -35,8 +47,10 @@ def state_of(rootless, name):
     if not state["Running"]:
         return {}
     found = {"init": state["Pid"], "monitor": state["ConmonPid"]}
-    helpers = [p for p, line in commands().items() if "slirp4netns" in line and f" {state['Pid']} " in line]
-    return found | {"helper": helpers[0] for _ in helpers[:1]}
+    for pid, line in commands().items():
+        if "slirp4netns" in line and f" {state['Pid']} " in line:
+            found["helper"] = pid
+    return found
 
 
 class Round:
@@ -100,7 +114,11 @@ class Round:
         return (told == "running") == runs and told in (None, "running", "exited", "created")
 
     def programs(self):
-        return [pid for pid, line in commands().items() if line.endswith(self.marker) and "rootless" not in line]
+        return [
+            pid
+            for pid, line in commands().items()
+            if line.endswith(self.marker) and "rootless" not in line
+        ]
 
     def check(self):
         # A command that was killed may have a monitor that is just about to start the program.
@@ -109,7 +127,9 @@ class Round:
             self.rootless("rm", "-f", self.name, check=False)
         wait_until(lambda: self.name not in listed(self.rootless), f"removal: {self}", timeout_s=15)
         # The name is free again.
-        assert self.rootless(*self.line("run", "--rm")[:-2], "echo", "fine").stdout == "fine\n", self
+        assert self.rootless(*self.line("run", "--rm")[:-2], "echo", "fine").stdout == "fine\n", (
+            self
+        )
         wait_until(lambda: not self.programs(), f"the end of the program: {self}")
         wait_until(lambda: not using(self.rootless.home), f"the end of helpers: {self}")
 
@@ -138,4 +158,4 @@ def test_ps_stays_true_and_everything_can_be_removed(fresh_rootless, images, rou
         assert os.listdir(f"{rootless.home}/{place}") == [], f"{place}, seed {SEED}"
     wait_until(lambda: cgroups() == before, f"cgroups to go, seed {SEED}: {cgroups()}")
     assert Round.hits >= rounds // 10, "the parts of a container were not found"
-    print(f"{rounds} kills, {Round.hits} of parts, seed {SEED}")
+    sys.stdout.write(f"{rounds} kills, {Round.hits} of parts, seed {SEED}\n")

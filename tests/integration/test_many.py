@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
 
@@ -88,8 +89,10 @@ def test_containers_started_listed_entered_and_removed_at_once_leave_nothing(
         assert [each[0] for each in answers] == names
         assert len({each[1] for each in answers}) == count, "each has a host name of its own"
         wait_until(
-            lambda: [rootless("logs", name).stdout for name in names]
-            == [f"{name} is up\n" for name in names],
+            lambda: (
+                [rootless("logs", name).stdout for name in names]
+                == [f"{name} is up\n" for name in names]
+            ),
             "the output of each in its own log",
         )
         listed = rootless("ps", "-q", "--filter", "status=running").stdout.split()
@@ -105,4 +108,6 @@ def test_containers_started_listed_entered_and_removed_at_once_leave_nothing(
     assert disk_bytes(rootless.home) <= disk + 200_000
     left = leaks.take(ignore=(str(tmp_path.parent),)).added_since(before)
     assert left == []
-    print(f"{count} containers, listed {lister.rounds} times, up to {lister.most} at once")
+    sys.stdout.write(
+        f"{count} containers, listed {lister.rounds} times, up to {lister.most} at once\n"
+    )
