@@ -20,7 +20,20 @@ _PROPAGATION = {
     "unbindable",
     "runbindable",
 }
-_FLAGS = {"ro", "rw", "exec", "noexec", "suid", "nosuid", "dev", "nodev", "bind", "rbind", "rro"}
+_FLAGS = {
+    "ro",
+    "rw",
+    "exec",
+    "noexec",
+    "suid",
+    "nosuid",
+    "dev",
+    "nodev",
+    "bind",
+    "rbind",
+    "rro",
+    "rrw",
+}
 _VOLUME_WORDS = _PROPAGATION | _FLAGS | {"z", "Z", "U", "O", "copy", "nocopy", "nocreate", "idmap"}
 _VOLUME_PREFIXES = ("upperdir=", "workdir=", "subpath=", "idmap=")
 _TMPFS_WORDS = _FLAGS | {
@@ -181,7 +194,7 @@ def _propagation(fields: _Fields, value: str) -> None:
 
 def _recursive(fields: _Fields, value: str) -> None:
     """docker's ``bind-recursive``: read-only all the way down is asked by ``readonly``."""
-    words = {"enabled": "rbind", "disabled": "bind", "writable": "rbind", "readonly": "rro"}
+    words = {"enabled": "rbind", "disabled": "bind", "writable": "rrw", "readonly": "rro"}
     if value not in words:
         raise InvalidRequest(
             f"{fields.text!r}: bind-recursive is enabled, disabled, writable or readonly"
@@ -246,6 +259,7 @@ _KEYS: dict[str, Callable[[_Fields, str], None]] = {
     "bind-recursive": _recursive,
     "relabel": _relabel,
     "idmap": _switch("idmap"),
+    **{key: _keyed(key) for key in ("uid", "gid", "mode", "max")},
     "tmpfs-size": _tmpfs_size,
     "tmpfs-mode": _tmpfs_mode,
     "tmpcopyup": _switch("tmpcopyup"),

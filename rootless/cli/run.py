@@ -161,7 +161,7 @@ def run_request(given: Values) -> RunRequest:
 
 
 def _absolute(mount: MountRequest) -> MountRequest:
-    if mount.type != "bind" or mount.source.startswith("/"):
+    if mount.type not in ("bind", "glob") or mount.source.startswith("/"):
         return mount
     return mount._replace(source=os.path.abspath(mount.source))
 

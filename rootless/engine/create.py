@@ -159,7 +159,7 @@ class _Draft:
             user = user._replace(
                 groups=user.groups + group_ids(request.group_add, rootfs, engine.id_map)
             )
-        asked = self.mounts(user)
+        asked = self.mounts(user, report)
         self.rootfs, self.owner = rootfs, (user.uid, user.gid)
         backend, network = self.network(report)
         chosen = isolation.namespaces(engine, request)
@@ -200,6 +200,7 @@ class _Draft:
             record["health"] = health._asdict()
         if self.gathered is not None:
             record["mounts"] = list(self.gathered.documents)
+            record["further_chain"] = list(self.gathered.chain)
             record["anonymous_volumes"] = [e.name for e in self.gathered.volumes if e.anonymous]
         store.write_spec(self.scratch, spec)
         store.write_record(self.scratch, record)
@@ -209,7 +210,7 @@ class _Draft:
         )
         return Prepared(container, plan, backend, network)
 
-    def mounts(self, user: User) -> tuple[Mount, ...]:
+    def mounts(self, user: User, report: Report) -> tuple[Mount, ...]:
         """What was asked to be mounted; most containers have nothing."""
         request = self.request
         if not (
@@ -220,9 +221,10 @@ class _Draft:
             or self.config.get("Volumes")
         ):
             return ()
-        from rootless.engine.mounts import gather
+        from rootless.engine.mounts import Place, gather
 
-        self.gathered = gather(self.engine, request, self.config, user=user)
+        place = Place(user, self.scratch, self.bundle)
+        self.gathered = gather(self.engine, request, self.config, place, report)
         return self.gathered.mounts
 
     def settled(self) -> AbstractContextManager[None]:

@@ -66,6 +66,7 @@ def _needed_layers(engine: Engine, cached_diff_ids: set[str]) -> set[str]:
     needed: set[str] = set()
     for each in containers.all_containers(engine.paths):
         needed.update(map(encoded, each.record["chain"]))
+        needed.update(map(encoded, each.record.get("further_chain", ())))
     for image in engine.layout.images():
         needed.update(map(encoded, image.chain))
     records = {name: record for _, name, record in unpacked_layers(engine)}

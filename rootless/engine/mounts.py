@@ -10,12 +10,22 @@ import os
 from contextlib import contextmanager
 
 from rootless import files
+from rootless.engine.mount_options import (
+    PROPAGATION,
+    VolumeUse,
+    bind_options,
+    check_source,
+    image_options,
+    in_memory,
+    overlay_options,
+    volume_use,
+)
 from rootless.engine.requests import MountRequest
-from rootless.errors import InvalidRequest, NotFound, StoreFailed, Unsupported
+from rootless.errors import HostLacks, InvalidRequest, NotFound, StoreFailed
 from rootless.runtime import container as store
 from rootless.runtime.options import Mount
 from rootless.runtime.parameters import check_target, clean_target
-from rootless.storage.volumes import Volumes, check_name, check_options
+from rootless.storage.volumes import Volumes
 from rootless.typed import TYPE_CHECKING, Any, NamedTuple
 
 if TYPE_CHECKING:
@@ -23,51 +33,64 @@ if TYPE_CHECKING:
 
     from rootless.engine import Engine
     from rootless.engine.requests import RunRequest
+    from rootless.events import Report
     from rootless.image.documents import ContainerConfig
     from rootless.rootfs import Rootfs
     from rootless.runtime.users import User
 
-# What says how a volume is made or filled, and is not for mount(2).
-_OURS = frozenset(("nocreate", "copy", "nocopy", "z", "Z", "U"))
-_KEYS = ("volume-opt=", "volume-label=", "volume-driver=")
-_PROPAGATION = ("shared", "slave", "private", "unbindable")
-
-
-class VolumeUse(NamedTuple):
-    """A volume that a container mounts; ``copy`` says whether the image's content goes there."""
-
-    name: str
-    target: str
-    anonymous: bool
-    copy: bool
-    labels: dict[str, str]
-    options: dict[str, str]
-
 
 class Gathered(NamedTuple):
-    """All mounts that were asked for: for the runtime, for ``inspect``, and the volumes among them."""
+    """All mounts that were asked for: for the runtime, for ``inspect``, and what they need.
+
+    ``chain`` are the layers of images that are mounted.
+    """
 
     mounts: tuple[Mount, ...] = ()
     documents: tuple[dict[str, Any], ...] = ()
     volumes: tuple[VolumeUse, ...] = ()
+    chain: tuple[str, ...] = ()
 
 
-def gather(engine: Engine, request: RunRequest, config: ContainerConfig, *, user: User) -> Gathered:
+class Place(NamedTuple):
+    """The container that is being made: whose it is, where its bundle is written, and where it will be."""
+
+    user: User
+    scratch: str
+    bundle: str
+
+
+def gather(
+    engine: Engine, request: RunRequest, config: ContainerConfig, place: Place, report: Report
+) -> Gathered:
     """What is to be mounted where; the caller's own wishes win over inherited ones.
 
-    Raises InvalidRequest for two mounts in one place, NotFound, Unsupported.
+    Raises InvalidRequest for two mounts in one place, NotFound, Unsupported, HostLacks.
     """
-    chosen = _by_target((*request.volume, *request.mount, *request.tmpfs))
+    chosen = _by_target(_expanded((*request.volume, *request.mount, *request.tmpfs)))
     for inherited in (_from_others(engine, request.volumes_from), _of_image(request, config)):
         for each in inherited:
             chosen.setdefault(clean_target(each.target), each)
-    volumes = Volumes(engine.paths, engine.id_map)
-    parts = [_resolve(each, volumes, user) for each in chosen.values()]
+    resolver = _Resolver(engine, place, report)
+    mounts = tuple(resolver.resolve(each, target) for target, each in chosen.items())
     return Gathered(
-        tuple(mount for mount, _, _ in parts),
-        tuple(document for _, document, _ in parts),
-        tuple(use for _, _, use in parts if use is not None),
+        mounts, tuple(resolver.documents), tuple(resolver.volumes), tuple(resolver.chain)
     )
+
+
+def _expanded(requests: tuple[MountRequest, ...]) -> Iterator[MountRequest]:
+    """A pattern stands for a bind mount of each file that fits, below the target."""
+    for each in requests:
+        if each.type != "glob":
+            yield each
+            continue
+        from glob import glob
+
+        found = sorted(glob(each.source))
+        if not found:
+            raise NotFound(f"no file fits {each.source}")
+        for path in found:
+            target = f"{each.target}/{os.path.basename(path)}"
+            yield MountRequest("bind", path, target, ("nocreate", *each.options))
 
 
 def _by_target(requests: Iterable[MountRequest]) -> dict[str, MountRequest]:
@@ -109,107 +132,110 @@ def _of_image(request: RunRequest, config: ContainerConfig) -> Iterator[MountReq
             yield MountRequest("volume", "", target)
 
 
-def _resolve(
-    request: MountRequest, volumes: Volumes, user: User
-) -> tuple[Mount, dict[str, Any], VolumeUse | None]:
-    target = check_target(request.target, request.source if request.type == "bind" else "")
-    match request.type:
-        case "tmpfs":
-            mount = Mount("tmpfs", "tmpfs", target, _tmpfs_options(request.options))
-            return mount, _document(request, target), None
-        case "bind":
-            _check_source(request)
-            mount = Mount("bind", request.source, target, _mount_options(request.options, user))
-            return mount, _document(request, target, source=request.source), None
-        case "volume":
-            use = _volume_use(request, target)
-            source = use.options.get("device") or (
-                volumes.get(use.name).path if volumes.exists(use.name) else volumes.path(use.name)
+class _Resolver:
+    """Turns one request after the other into a mount, and collects what comes with it."""
+
+    def __init__(self, engine: Engine, place: Place, report: Report):
+        self.documents: list[dict[str, Any]] = []
+        self.volumes: list[VolumeUse] = []
+        self.chain: list[str] = []
+        self._engine = engine
+        self._place = place
+        self._report = report
+        self._store = Volumes(engine.paths, engine.id_map)
+        self._overlays = 0
+
+    def resolve(self, request: MountRequest, target: str) -> Mount:
+        """Raises InvalidRequest, NotFound, Unsupported, HostLacks."""
+        check_target(target, request.source if request.type == "bind" else "")
+        match request.type:
+            case "tmpfs" | "ramfs" | "devpts":
+                self._describe(request, target)
+                return in_memory(request, target, self._place.user)
+            case "image":
+                self._describe(request, target, source=request.source)
+                return self._image(request, target)
+            case "volume":
+                use = volume_use(request, target)
+                self.volumes.append(use)
+                source = use.options.get("device") or self._path(use.name)
+                self._describe(request, target, source=source, Name=use.name, Driver="local")
+            case _:
+                check_source(request)
+                source = request.source
+                self._describe(request, target, source=source)
+        if "O" in request.options:
+            return self._overlay(request, source, target)
+        return Mount("bind", source, target, bind_options(request, source, self._place.user))
+
+    def _path(self, name: str) -> str:
+        if self._store.exists(name):
+            return self._store.get(name).path
+        return self._store.path(name)
+
+    def _overlay(self, request: MountRequest, source: str, target: str) -> Mount:
+        """``:O``: what is written goes to the bundle, and goes when the container starts anew."""
+        loss = self._engine.host.overlay_loss
+        if loss:
+            raise HostLacks(f"cannot mount {source} with O: {loss}", hint="copy it, or use ro")
+        options = overlay_options(request, source)
+        if not any(each.startswith("upperdir=") for each in options):
+            options += self._fresh()
+        return Mount("overlay", "overlay", target, (f"lowerdir={source}", *options))
+
+    def _fresh(self) -> tuple[str, ...]:
+        self._overlays += 1
+        fresh = f"{self._place.bundle}/overlay-{self._overlays}"
+        return (f"fresh={fresh}", f"upperdir={fresh}/upper", f"workdir={fresh}/work")
+
+    def _image(self, request: MountRequest, target: str) -> Mount:
+        """The files of another image: read-only, or with ``rw`` what is written is thrown away."""
+        from rootless.engine.images import ensure
+
+        if self._engine.driver.name == "fuse-overlayfs":
+            raise HostLacks(
+                f"cannot mount image {request.source}: {self._engine.host.overlay_loss}",
+                hint="COPY --from= in a Dockerfile takes files of an image",
             )
-            document = _document(request, target, source=source)
-            document |= {"Name": use.name, "Driver": "local"}
-            return (
-                Mount("bind", source, target, _mount_options(request.options, user)),
-                document,
-                use,
-            )
-    raise Unsupported(f"mounts of type {request.type} are not supported")
+        image = ensure(self._engine, request.source, policy="missing", report=self._report)
+        self.chain += image.chain
+        self._overlays += 1
+        directory = f"{self._place.scratch}/image-{self._overlays}"
+        os.mkdir(directory)
+        rootfs = self._engine.driver.rootfs(image.chain, directory)
+        lower = [each.replace(self._place.scratch, self._place.bundle, 1) for each in rootfs.lower]
+        writable = "rw" in request.options
+        words = image_options(request)
+        # A copy of its own goes with the container; overlayfs wants two directories where none is written.
+        if rootfs.driver == "vfs" or (len(lower) == 1 and not writable):
+            shown = () if writable else ("rro",)
+            return Mount("bind", lower[0], target, (*shown, *words))
+        access = self._fresh() if writable else ("ro",)
+        layers = tuple(f"lowerdir={each}" for each in lower)
+        return Mount("overlay", "overlay", target, (*layers, *access, *words))
 
-
-def _volume_use(request: MountRequest, target: str) -> VolumeUse:
-    pairs = [each for each in request.options if each.startswith(_KEYS)]
-    given: dict[str, dict[str, str]] = {"volume-opt": {}, "volume-label": {}}
-    for each in pairs:
-        kind, _, pair = each.partition("=")
-        key, _, value = pair.partition("=")
-        if kind == "volume-driver":
-            check_driver(key)
-        else:
-            given[kind][key] = value
-    return VolumeUse(
-        name=check_name(request.source) if request.source else files.random_name(32),
-        target=target,
-        anonymous=not request.source,
-        copy="nocopy" not in request.options,
-        labels=given["volume-label"],
-        options=check_options(given["volume-opt"]),
-    )
-
-
-def check_driver(name: str) -> None:
-    """Raise Unsupported for a volume driver other than ``local``."""
-    if name != "local":
-        raise Unsupported(f"volume driver {name} is not supported", hint="local is the only one")
-
-
-def _check_source(request: MountRequest) -> None:
-    """A missing source is an error for ``--mount``, and made for ``-v``."""
-    if os.path.exists(request.source):
-        return
-    if "nocreate" in request.options or os.path.lexists(request.source):
-        raise NotFound(
-            f"no file or directory {request.source}", hint=f"mkdir -p {request.source}, or use -v"
+    def _describe(
+        self, request: MountRequest, target: str, *, source: str = "", **more: str
+    ) -> None:
+        """As docker's ``inspect`` lists a mount; ``Options`` is podman's."""
+        words = [each for each in request.options if each != "nocreate"]
+        kinds = [each for each in words if each in PROPAGATION]
+        is_bind = request.type in ("bind", "volume", "glob")
+        read_only = not {"ro", "rro"}.isdisjoint(words)
+        if request.type == "image":
+            read_only = "rw" not in words
+        self.documents.append(
+            {
+                "Type": request.type,
+                **more,
+                "Source": source,
+                "Destination": target,
+                "Mode": ",".join(words),
+                "Options": words,
+                "RW": not read_only,
+                "Propagation": (kinds[0] if kinds else "rprivate") if is_bind else "",
+            }
         )
-    try:
-        os.makedirs(request.source)
-    except OSError as error:
-        raise InvalidRequest(
-            f"cannot make the directory {request.source}: {error.strerror}"
-        ) from None
-
-
-def _mount_options(given: tuple[str, ...], user: User) -> tuple[str, ...]:
-    options = [each for each in given if each not in _OURS and not each.startswith(_KEYS)]
-    for each in options:
-        if each == "O" or each.startswith(("idmap", "upperdir=", "workdir=", "subpath=")):
-            raise Unsupported(f"the option {each} of a mount is not supported")
-    if "U" in given:
-        raise Unsupported("the option U of a mount is not supported")
-    return tuple(options)
-
-
-def _tmpfs_options(given: tuple[str, ...]) -> tuple[str, ...]:
-    """docker's defaults, and copy-up as podman has it unless it was declined."""
-    options = ["nosuid", "nodev"]
-    options += [each for each in given if each not in ("tmpcopyup", "notmpcopyup")]
-    if "notmpcopyup" not in given:
-        options.append("copy-up")
-    return tuple(options)
-
-
-def _document(request: MountRequest, target: str, *, source: str = "") -> dict[str, Any]:
-    """As docker's ``inspect`` lists a mount; ``Options`` is podman's."""
-    words = [each for each in request.options if each != "nocreate"]
-    kinds = [each for each in words if each.endswith(_PROPAGATION)]
-    return {
-        "Type": request.type,
-        "Source": source,
-        "Destination": target,
-        "Mode": ",".join(words),
-        "Options": words,
-        "RW": not {"ro", "rro"}.intersection(words),
-        "Propagation": "" if request.type == "tmpfs" else (kinds[0] if kinds else "rprivate"),
-    }
 
 
 @contextmanager
@@ -234,7 +260,8 @@ def settled(
                 )
                 if each.anonymous:
                     made.append(each.name)
-                volumes.copy_up(each.name, rootfs, each.target, owner=owner, content=each.copy)
+                if not each.part:
+                    volumes.copy_up(each.name, rootfs, each.target, owner=owner, content=each.copy)
             yield
         except BaseException:
             for name in made:

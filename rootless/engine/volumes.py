@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 
 from rootless import files
-from rootless.engine.mounts import check_driver, uses
+from rootless.engine.mount_options import check_driver
+from rootless.engine.mounts import uses
 from rootless.errors import Conflict, InvalidRequest, NotFound, RootlessError
 from rootless.storage.volumes import Volumes
 from rootless.typed import TYPE_CHECKING, NamedTuple

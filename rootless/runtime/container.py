@@ -48,6 +48,7 @@ class Record(TypedDict):
     launch: dict[str, Any]  # what planning needs besides the spec: seccomp, landlock, network ...
     health: NotRequired[dict[str, Any]]  # HealthOptions, where there is a check
     mounts: NotRequired[list[dict[str, Any]]]  # as docker's inspect lists them
+    further_chain: NotRequired[list[str]]  # layers of other images that it mounts
     anonymous_volumes: NotRequired[list[str]]  # made for it; they go with it where that was asked
     last: NotRequired[Exit]
 

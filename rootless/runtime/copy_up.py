@@ -7,7 +7,10 @@ from stat import S_ISDIR
 
 
 def copy_tree(source: int, target: int) -> None:
-    """Copy what is in one directory to another, by descriptors: files, links, modes, owners."""
+    """Copy what is in one directory to another, by descriptors: files, links, modes, owners.
+
+    Its own mode and owner stay what the mount says.
+    """
     with os.scandir(source) as entries:
         names = [entry.name for entry in entries]
     for name in names:
@@ -18,6 +21,7 @@ def copy_tree(source: int, target: int) -> None:
             below = os.open(name, flags, dir_fd=source)
             above = os.open(name, flags, dir_fd=target)
             copy_tree(below, above)
+            _copy_own_mode(below, above)
             os.close(below)
             os.close(above)
         elif status.st_mode & 0o170000 == 0o120000:
@@ -27,7 +31,6 @@ def copy_tree(source: int, target: int) -> None:
         else:
             continue
         _copy_owner(target, name, status)
-    _copy_own_mode(source, target)
 
 
 def _copy_file(source: int, target: int, name: str) -> None:

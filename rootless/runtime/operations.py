@@ -199,13 +199,13 @@ class BindMount(NamedTuple):
         is_directory = S_ISDIR(os.stat(self.source).st_mode)
         fd = open_mount_point(root.fd, self.target, is_directory=is_directory, resolve=self.resolve)
         tree = mount.clone_tree(self.source, recursive=self.recursive)
-        _attach(tree, fd, self.attributes, recursive=self.recursive_attributes)
+        attach(tree, fd, self.attributes, recursive=self.recursive_attributes)
         if self.propagation != MS_PRIVATE | MS_REC:
             mount.propagate(f"/proc/self/fd/{tree}", self.propagation)
         os.close(tree)
 
     def __str__(self) -> str:
-        return f"bind {self.source} on {self.target}{_attribute_words(self.attributes)}"
+        return f"bind {self.source} on {self.target}{attribute_words(self.attributes)}"
 
 
 class MakeSymlink(NamedTuple):
@@ -273,7 +273,7 @@ class MaskPath(NamedTuple):
         if not S_ISCHR(status.st_mode) or status.st_rdev != _NULL_DEVICE:
             raise OSError(errno.ENODEV, "not the null device", "/dev/null")
         tree = mount.clone_tree("", recursive=False, directory_fd=null)
-        _attach(tree, fd, _MASK_ATTRIBUTES, recursive=False)
+        attach(tree, fd, _MASK_ATTRIBUTES, recursive=False)
         os.close(tree)
         os.close(null)
 
@@ -292,7 +292,7 @@ class ReadOnlyPath(NamedTuple):
         except (FileNotFoundError, NotADirectoryError):
             return
         tree = mount.clone_tree("", directory_fd=fd)
-        _attach(tree, fd, mount.MOUNT_ATTR_RDONLY, recursive=True)
+        attach(tree, fd, mount.MOUNT_ATTR_RDONLY, recursive=True)
         os.close(tree)
 
     def __str__(self) -> str:
@@ -391,7 +391,7 @@ class PivotRoot(NamedTuple):
         return "pivot into the new root and detach the old one"
 
 
-def _attach(tree: int, target: int, attributes: int, *, recursive: bool) -> None:
+def attach(tree: int, target: int, attributes: int, *, recursive: bool) -> None:
     """Put a detached tree in its place, with its attributes before anybody can see it."""
     late = False
     if attributes:
@@ -449,7 +449,8 @@ def _words(flags: int, options: str) -> str:
     return f" ({','.join(words)})" if words else ""
 
 
-def _attribute_words(attributes: int) -> str:
+def attribute_words(attributes: int) -> str:
+    """Attributes of a mount for people; empty where there are none."""
     words = [word for flag, word in _ATTRIBUTE_WORDS if attributes & flag]
     return f" ({','.join(words)})" if words else ""
 

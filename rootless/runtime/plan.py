@@ -25,6 +25,8 @@ _MOUNT_FLAGS = {
     "noatime": mount.MS_NOATIME,
     "nodiratime": mount.MS_NODIRATIME,
     "relatime": mount.MS_RELATIME,
+    "sync": mount.MS_SYNCHRONOUS,
+    "dirsync": mount.MS_DIRSYNC,
 }
 _ATTRIBUTES = {
     "ro": mount.MOUNT_ATTR_RDONLY,
@@ -44,7 +46,7 @@ _PROPAGATION = {
     "runbindable": mount.MS_UNBINDABLE | mount.MS_REC,
 }
 _NEUTRAL = frozenset(
-    ("rw", "bind", "rbind", "suid", "dev", "exec", "copy-up", "optional", "z", "Z", "rrw")
+    ("rw", "bind", "rbind", "suid", "dev", "exec", "copy-up", "optional", "z", "Z", "rrw", "async")
 )
 # A link of the image at one of these would lead a kernel file system elsewhere (CVE-2023-27561).
 _KERNEL_DIRECTORIES = ("/proc", "/sys", "/dev")
@@ -230,7 +232,9 @@ def _mount(each: Mount, kernel: Kernel, kinds: set[str]) -> list[Operation]:
     of_kernel = any(f"{target}/".startswith(f"{each}/") for each in _KERNEL_DIRECTORIES)
     resolve = NO_LINKS if of_kernel else PLAIN
     if kind == "bind":
-        return [_bind(each["source"], target, options, resolve)]
+        return _bind(each["source"], target, options, resolve)
+    if kind == "overlay":
+        return [_overlay(target, options)]
     joined_pid = "pid" not in kinds and "user" in kinds
     if kind == "proc" and (joined_pid or not kernel.new_proc):
         # A new procfs needs a pid namespace of ours, and an outer /proc that nobody has masked.
@@ -238,7 +242,7 @@ def _mount(each: Mount, kernel: Kernel, kinds: set[str]) -> list[Operation]:
     if kind == "sysfs" and not kernel.new_sys:
         # An outer container has covered parts of its own: those stay covered in a copy of the tree.
         options = ["nosuid", "noexec", "nodev", "rro"]
-        return [_bind("/sys", target, options, NO_LINKS)]
+        return _bind("/sys", target, options, NO_LINKS)
     if kind == "cgroup":
         own_sysfs = "network" in kinds and kernel.new_sys
         return _cgroup(target, options, kernel, below_host_sysfs=not own_sysfs)
@@ -261,15 +265,20 @@ def _cgroup(
     return [empty, hierarchy] if below_host_sysfs else [hierarchy]
 
 
-def _bind(source: str, target: str, options: list[str], resolve: int) -> Operation:
+def _bind(source: str, target: str, options: list[str], resolve: int) -> list[Operation]:
     attributes = 0
     propagation = mount.MS_PRIVATE | mount.MS_REC
+    ours: dict[str, str] = {}
     for option in options:
+        key, equals, value = option.partition("=")
+        if equals and key in ("subpath", "chown"):
+            ours[key] = value
+            continue
         attributes |= _ATTRIBUTES.get(option, 0)
         propagation = _PROPAGATION.get(option, propagation)
         if option not in _ATTRIBUTES and option not in _PROPAGATION and option not in _NEUTRAL:
             raise InvalidRequest(f"unknown option {option!r} of the mount on {target}")
-    return op.BindMount(
+    plain = op.BindMount(
         source,
         target,
         attributes,
@@ -277,6 +286,50 @@ def _bind(source: str, target: str, options: list[str], resolve: int) -> Operati
         recursive_attributes="rro" in options,
         propagation=propagation,
         resolve=resolve,
+    )
+    return _bind_part(plain, ours) if ours else [plain]
+
+
+def _bind_part(plain: op.BindMount, ours: dict[str, str]) -> list[Operation]:
+    """What few bind mounts have: another owner first, and only a part of the source."""
+    from rootless.runtime import mount_operations as further
+
+    subpath = ours.get("subpath", "")
+    steps: list[Operation] = []
+    if "chown" in ours:
+        uid, _, gid = ours["chown"].partition(":")
+        steps.append(further.ChangeOwner(plain.source, subpath, int(uid), int(gid)))
+    if not subpath:
+        return [*steps, plain]
+    part = further.BindBelow(
+        plain.source,
+        subpath,
+        plain.target,
+        plain.attributes,
+        recursive=plain.recursive,
+        recursive_attributes=plain.recursive_attributes,
+        propagation=plain.propagation,
+    )
+    return [*steps, part]
+
+
+def _overlay(target: str, options: list[str]) -> Operation:
+    """overlayfs's words, each layer in an option of its own, and ``fresh=`` and ``subpath=`` of ours."""
+    from rootless.runtime.mount_operations import OverlayInside
+
+    pairs = [option.partition("=")[::2] for option in options]
+    given = dict(pairs)
+    attributes = 0
+    for option in options:
+        attributes |= _ATTRIBUTES.get(option, 0)
+    return OverlayInside(
+        tuple(value for key, value in pairs if key == "lowerdir"),
+        target,
+        upper=given.get("upperdir", ""),
+        work=given.get("workdir", ""),
+        fresh=given.get("fresh", ""),
+        subpath=given.get("subpath", ""),
+        attributes=attributes,
     )
 
 

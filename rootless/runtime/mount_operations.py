@@ -1,0 +1,139 @@
+"""Operations on mounts that few containers have.  CHILD SIDE ``apply``; imported before the fork.
+
+As in ``operations``, nothing of an image or a volume leads outside: places inside the root and below a
+source are opened with openat2(2).
+"""
+
+from __future__ import annotations
+
+import os
+from stat import S_IMODE, S_ISDIR
+
+from rootless import files
+from rootless.kernel import mount
+from rootless.kernel.mount import MS_PRIVATE, MS_REC, RESOLVE_BENEATH, RESOLVE_NO_MAGICLINKS
+from rootless.runtime.operations import attach, attribute_words
+from rootless.runtime.targets import PLAIN, open_mount_point
+from rootless.typed import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    from rootless.runtime.operations import Root
+
+# A link below a volume may be a program's trap (CVE-2023-2728 and relatives): one that leads out is EXDEV.
+_BELOW = RESOLVE_BENEATH | RESOLVE_NO_MAGICLINKS
+
+
+class BindBelow(NamedTuple):
+    """Show a part of a directory of the host, which other containers may be writing to."""
+
+    source: str
+    subpath: str
+    target: str
+    attributes: int = 0
+    recursive: bool = True
+    recursive_attributes: bool = False
+    propagation: int = MS_PRIVATE | MS_REC
+
+    def apply(self, root: Root) -> None:
+        top = os.open(self.source, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+        part = mount.open_in_root(top, self.subpath, os.O_PATH, resolve=_BELOW)
+        place = open_mount_point(
+            root.fd, self.target, is_directory=S_ISDIR(os.fstat(part).st_mode), resolve=PLAIN
+        )
+        tree = mount.clone_tree("", recursive=self.recursive, directory_fd=part)
+        attach(tree, place, self.attributes, recursive=self.recursive_attributes)
+        if self.propagation != MS_PRIVATE | MS_REC:
+            mount.propagate(f"/proc/self/fd/{tree}", self.propagation)
+        for fd in (tree, part, top):
+            os.close(fd)
+
+    def __str__(self) -> str:
+        words = attribute_words(self.attributes)
+        return f"bind {self.subpath} below {self.source} on {self.target}{words}"
+
+
+class OverlayInside(NamedTuple):
+    """Stack directories inside the root; the first one lies on top.
+
+    Without ``upper`` nothing can be written.  ``fresh`` is a directory in which ``upper`` and ``work``
+    begin anew each time.  With ``subpath`` only that part of the stack is shown.
+    """
+
+    lower: tuple[str, ...]
+    target: str
+    upper: str = ""
+    work: str = ""
+    fresh: str = ""
+    subpath: str = ""
+    attributes: int = 0
+
+    def apply(self, root: Root) -> None:
+        if self.fresh:
+            self._begin_anew()
+        place = open_mount_point(root.fd, self.target, is_directory=True)
+        fds = [os.open(path, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC) for path in self.lower]
+        words = ["lowerdir=" + ":".join(f"/proc/self/fd/{fd}" for fd in fds), "userxattr"]
+        for key, path in (("upperdir", self.upper), ("workdir", self.work)):
+            if path:
+                fds.append(os.open(path, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC))
+                words.append(f"{key}=/proc/self/fd/{fds[-1]}")
+        mount.mount("overlay", f"/proc/self/fd/{place}", "overlay", 0, ",".join(words))
+        for fd in fds:
+            os.close(fd)
+        # What was mounted covers the place; opened again, the path leads to it.
+        stacked = mount.open_in_root(root.fd, self.target, os.O_PATH, resolve=PLAIN)
+        part = mount.open_in_root(stacked, self.subpath or ".", os.O_PATH, resolve=_BELOW)
+        tree = mount.clone_tree("", recursive=False, directory_fd=part)
+        mount.unmount(f"/proc/self/fd/{stacked}", mount.MNT_DETACH)
+        attach(tree, place, self.attributes, recursive=False)
+        for fd in (tree, part, stacked):
+            os.close(fd)
+
+    def _begin_anew(self) -> None:
+        files.remove_tree(self.fresh, missing_ok=True)
+        status = os.stat(self.lower[0])
+        for path in (self.fresh, self.upper, self.work):
+            os.mkdir(path, 0o700)
+        # The upper directory is what is seen as the top of the mount.
+        os.chown(self.upper, status.st_uid, status.st_gid)
+        os.chmod(self.upper, S_IMODE(status.st_mode))
+
+    def __str__(self) -> str:
+        what = self.lower[0] if len(self.lower) == 1 else f"{len(self.lower)} layers"
+        part = f"{self.subpath} of " if self.subpath else ""
+        how = " for writing" if self.upper else ""
+        return (
+            f"mount overlay of {part}{what} on {self.target}{how}{attribute_words(self.attributes)}"
+        )
+
+
+class ChangeOwner(NamedTuple):
+    """Give a tree of the host to a user of the container (``:U``)."""
+
+    source: str
+    subpath: str
+    uid: int
+    gid: int
+
+    def apply(self, root: Root) -> None:
+        top = os.open(self.source, os.O_PATH | os.O_CLOEXEC)
+        part = (
+            mount.open_in_root(top, self.subpath, os.O_PATH, resolve=_BELOW)
+            if self.subpath
+            else top
+        )
+        os.chown(f"/proc/self/fd/{part}", self.uid, self.gid)
+        if S_ISDIR(os.fstat(part).st_mode):
+            for _, directories, names, fd in os.fwalk(".", onerror=_raise, dir_fd=part):
+                for name in (*directories, *names):
+                    os.chown(name, self.uid, self.gid, dir_fd=fd, follow_symlinks=False)
+        os.close(top)
+        if part != top:
+            os.close(part)
+
+    def __str__(self) -> str:
+        return f"give {self.source} to {self.uid}:{self.gid}"
+
+
+def _raise(error: OSError) -> None:
+    raise error

@@ -1,0 +1,171 @@
+"""Mounts of files of the host, of parts of volumes and of images."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.support.waiting import wait_until
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+RUN = ("run", "--rm", "--network", "none")
+
+
+@pytest.fixture
+def directory(tmp_path) -> Path:
+    """Some files of the caller."""
+    (tmp_path / "host" / "sub").mkdir(parents=True)
+    (tmp_path / "host" / "file").write_text("host\n")
+    (tmp_path / "host" / "sub" / "deep").write_text("deep\n")
+    return tmp_path / "host"
+
+
+def test_a_container_writes_over_an_overlay_and_starts_anew(rootless, busybox, directory):
+    script = "ls /x; rm -rf /x/sub; echo new >/x/new; chown 5 /x/file"
+    mount = ("-v", f"{directory}:/x:O")
+    made = ("run", "--name", "over", "--network", "none", *mount, busybox, "sh", "-c", script)
+    assert rootless(*made).stdout == "file\nsub\n"
+    assert rootless("start", "-a", "over").stdout == "file\nsub\n"
+    assert (directory / "file").stat().st_uid == os.getuid()
+    assert sorted(os.listdir(directory)) == ["file", "sub"]
+    rootless("rm", "over")
+
+
+def test_an_overlay_may_have_a_place_of_its_own(rootless, busybox, directory, tmp_path):
+    for name in ("upper", "work"):
+        (tmp_path / name).mkdir()
+    mount = f"{directory}:/x:O,upperdir={tmp_path}/upper,workdir={tmp_path}/work"
+    rootless(*RUN, "-v", mount, busybox, "sh", "-c", "echo kept >/x/kept")
+    assert rootless(*RUN, "-v", mount, busybox, "cat", "/x/kept").stdout == "kept\n"
+    assert os.listdir(tmp_path / "upper") == ["kept"]
+    assert "go together" in rootless.fails(*RUN, "-v", f"{directory}:/x:O,upperdir={tmp_path}/upper", busybox)  # fmt: skip
+    assert "no directory" in rootless.fails(*RUN, "-v", f"{directory}/file:/x:O", busybox)
+    rootless("unshare", "rm", "-rf", str(tmp_path / "work"))
+
+
+@pytest.mark.parametrize(("flag", "writable"), [("ro", False), ("rro", False), ("ro,rrw", True)])
+def test_read_only_goes_all_the_way_down(rootless, busybox, flag, writable):
+    """/dev/shm is another file system below /dev, which anybody may write to."""
+    name = f"rootless-test-{os.getpid()}"
+    done = rootless(*RUN, "-v", f"/dev:/x:{flag}", busybox, "sh", "-c", f"echo >/x/shm/{name}", check=False)  # fmt: skip
+    written = os.path.exists(f"/dev/shm/{name}")
+    if written:
+        os.unlink(f"/dev/shm/{name}")
+    assert written == writable, str(done)
+    assert ("Read-only" in done.stderr) != writable
+
+
+def test_parts_of_a_directory_and_of_a_volume(rootless, busybox, directory):
+    def shown(mount: str, path: str = "/x") -> str:
+        return rootless(*RUN, "--mount", mount, busybox, "cat", path).stdout
+
+    assert shown(f"type=bind,source={directory},target=/x,subpath=sub", "/x/deep") == "deep\n"
+    assert shown(f"type=bind,source={directory},target=/x,subpath=sub/deep,ro") == "deep\n"
+    rootless(*RUN, "-v", "parts:/v", busybox, "sh", "-c", "mkdir -p /v/a/b; echo b >/v/a/b/file; ln -s a /v/in")  # fmt: skip
+    assert shown("source=parts,target=/x,volume-subpath=a/b", "/x/file") == "b\n"
+    assert shown("source=parts,target=/x,volume-subpath=in", "/x/b/file") == "b\n"
+    missing = rootless.fails(*RUN, "--mount", "source=parts,target=/x,volume-subpath=c", busybox, "true")  # fmt: skip
+    assert "no such file" in missing
+    rootless("volume", "rm", "parts")
+
+
+@pytest.mark.parametrize("trap", ["/etc", "../../../..", "/proc/self/root", "/proc/self/cwd"])
+def test_a_link_in_a_volume_leads_no_part_of_it_outside(rootless, busybox, trap):
+    rootless(*RUN, "-v", "trapped:/v", busybox, "ln", "-sfn", trap, "/v/part")
+    said = rootless.fails(
+        *RUN, "--mount", "source=trapped,target=/x,subpath=part", busybox, "ls", "/x"
+    )
+    assert "cannot bind part below" in said
+    for path in ("..", "../..", "a/../../.."):
+        rootless.fails(*RUN, "--mount", f"source=trapped,target=/x,subpath={path}", busybox)
+    rootless("volume", "rm", "trapped")
+
+
+def test_a_part_that_is_swapped_for_a_link_while_mounting(rootless, busybox, tmp_path):
+    """The class of CVE-2021-30465 and CVE-2023-2727: what is mounted is the directory or nothing."""
+    (tmp_path / "secret").write_text("of the host\n")
+    rootless("run", "-d", "--name", "swapper", "--network", "none", "-v", "raced:/v", busybox, "sh", "-c",
+        f"ln -s {tmp_path} /v/link; mkdir /v/dir; echo inside >/v/dir/secret; mv /v/dir /v/part; touch /v/ready;"
+        " while :; do mv /v/part /v/dir; mv /v/link /v/part; mv /v/part /v/link; mv /v/dir /v/part; done")  # fmt: skip
+    wait_until(
+        lambda: rootless("exec", "swapper", "test", "-e", "/v/ready", check=False).exit_code == 0,
+        what="the swapping",
+    )
+    for _ in range(15):
+        done = rootless(*RUN, "--mount", "source=raced,target=/x,subpath=part", busybox, "cat", "/x/secret", check=False)  # fmt: skip
+        assert done.stdout in ("", "inside\n"), str(done)
+        assert done.exit_code in (0, 1, 125)
+    rootless("rm", "-f", "swapper")
+    rootless("volume", "rm", "raced")
+
+
+def test_whoever_runs_inside_the_caller_can_remove_the_files(rootless, busybox, directory):
+    rootless(*RUN, "-v", f"{directory}:/x", busybox, "sh", "-c", "mkdir /x/d; echo mine >/x/d/f")
+    assert (directory / "d" / "f").stat().st_uid == os.getuid()
+    os.chmod(directory, 0o777)
+    script = "umask 077; mkdir /x/other; echo other >/x/other/f"
+    rootless(*RUN, "-u", "1000", "-v", f"{directory}:/x", busybox, "sh", "-c", script)
+    removal = subprocess.run(
+        ["rm", "-r", str(directory / "other")], stdin=subprocess.DEVNULL, capture_output=True, check=False
+    )  # fmt: skip
+    assert removal.returncode != 0, "nothing is shown when the files are the caller's anyway"
+    rootless("unshare", "rm", "-r", str(directory / "other"))
+    rootless(*RUN, "-u", "1000", "-v", f"{directory}:/x:U", busybox, "touch", "/x/again")
+    rootless("unshare", "chown", "-R", "0:0", str(directory))
+    assert (directory / "again").stat().st_uid == os.getuid()
+
+
+@pytest.mark.parametrize("path", ["/", "/tmp", "/home", os.path.expanduser("~")])
+def test_nobody_gives_everything_away(rootless, busybox, path):
+    assert "U would give all of" in rootless.fails(*RUN, "-v", f"{path}:/x:U", busybox, "true")
+
+
+def test_an_image_that_is_mounted_keeps_its_layers(rootless, busybox, tmp_path):
+    (tmp_path / "Dockerfile").write_text("FROM scratch\nCOPY Dockerfile /one/data\nCOPY Dockerfile /two/data\n")  # fmt: skip
+    rootless("build", "-q", "-t", "mounted", str(tmp_path))
+    flags = ("--mount", "type=image,source=mounted,target=/x,subpath=two")
+    rootless("create", "--name", "reader", "--network", "none", *flags, busybox, "cat", "/x/data")
+    rootless("rmi", "-f", "mounted")
+    assert "FROM scratch" in rootless("start", "-a", "reader").stdout
+    [document] = json.loads(rootless("inspect", "reader").stdout)
+    [mount] = document["Mounts"]
+    assert (mount["Type"], mount["Source"], mount["RW"]) == ("image", "mounted", False)
+    rootless("rm", "reader")
+
+
+def test_files_in_memory_go_when_the_container_stops(rootless, busybox):
+    script = "ls /t; echo x >/t/x"
+    made = ("run", "--name", "memory", "--network", "none", "--tmpfs", "/t", busybox, "sh", "-c")
+    assert rootless(*made, script).stdout == ""
+    assert rootless("start", "-a", "memory").stdout == ""
+    rootless("rm", "memory")
+    seen = rootless(*RUN, "--shm-size", "1m", busybox, "sh", "-c", "df -k /dev/shm | tail -n 1")
+    assert seen.stdout.split()[1] == "1024"
+
+
+def test_each_file_of_a_pattern(rootless, busybox, directory):
+    shown = rootless(*RUN, "--mount", f"type=glob,source={directory}/*,target=/x,ro", busybox, "ls", "/x")  # fmt: skip
+    assert shown.stdout == "file\nsub\n"
+    assert "no file fits" in rootless.fails(*RUN, "--mount", f"type=glob,source={directory}/no*,target=/x", busybox)  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("flags", "words"),
+    [
+        (("--mount", "type=ramfs,target=/x,tmpfs-size=1m"), "a ramfs has no limit"),
+        (("-v", "/tmp:/x:idmap"), "idmapped mounts need root"),
+        (("-v", "/tmp:/x:upperdir=/a"), "goes with O only"),
+        (("-v", "v:/proc/acpi"), "would hide what the kernel says"),
+        (("-v", "v:/x/../sys"), "would hide what the kernel says"),
+        (("--mount", "type=bind,source=/tmp,target=/x,uid=5"), "unknown option"),
+    ],
+)
+def test_what_cannot_be_is_said(rootless, busybox, flags, words):
+    assert words in rootless.fails(*RUN, *flags, busybox, "true")
+    assert rootless("volume", "exists", "v", check=False).exit_code == 1
