@@ -22,7 +22,7 @@ def hostile(rootless, busybox, tmp_path):
         f" ln -s {outside} /link; ln -s ../../../../../../../..{outside} /up; ln -s /proc/self/root /magic;"
         f" ln -s {outside} /dir/down; touch /ready;"
         f" while :; do rm -rf /dir; ln -s {outside} /dir; rm -f /dir; mkdir -p /dir;"
-        " echo inside >/dir/secret; done"
+        " echo inside >/dir/secret; usleep 5000; done"
     )
     name = f"hostile-{os.getpid()}"
     rootless("run", "-d", "--name", name, "--network", "none", busybox, "sh", "-c", script)
