@@ -46,6 +46,7 @@ class Finished(NamedTuple):
     platform: str
     history: Sequence[HistoryLine]
     records: Sequence[Record]
+    comment: str = COMMENT
 
 
 class Documents(NamedTuple):
@@ -129,8 +130,10 @@ def _history(base: Base, finished: Finished, timestamp: str | None) -> list[Hist
         entry: dict[str, Any] = {
             "created": moment,
             "created_by": line.created_by,
-            "comment": COMMENT,
+            "comment": finished.comment,
         }
+        if finished.author and finished.comment != COMMENT:
+            entry["author"] = finished.author
         if line.empty:
             entry["empty_layer"] = True
         new.append(cast("History", entry))

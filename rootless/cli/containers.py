@@ -263,21 +263,3 @@ def container_exists(container: str) -> int:
     from rootless.engine.selection import exists
 
     return 0 if exists(Engine.open(), container) else 1
-
-
-def cp(
-    source: str,
-    target: str,
-    *,
-    archive: bool = False,
-    follow_link: bool = False,
-    overwrite: bool = False,
-) -> None:
-    """Copy files between containers and this host."""
-    from rootless.cli.reporting import Reporting
-    from rootless.engine.container_requests import CopyRequest
-    from rootless.engine.copy import copy
-
-    request = CopyRequest(source, target, archive, follow_link, overwrite)
-    with Reporting() as report:
-        copy(Engine.open(), request, report)

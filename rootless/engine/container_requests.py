@@ -118,8 +118,7 @@ class CommitRequest(NamedTuple):
     format: str = "oci"
     message: str | None = None
     pause: bool = False
-    include_volumes: bool = False
-    squash: bool = False
+    iidfile: str | None = None
 
 
 class UpdateRequest(NamedTuple):

@@ -136,23 +136,3 @@ CONTAINER_PRUNE = Command(
 CONTAINER_EXISTS = Command(
     "container exists", arguments=(Argument("container", "CONTAINER", complete="container"),)
 )
-
-CP = Command(
-    "cp",
-    plain(
-        Option("archive", "", "Keep the owners, as far as the id map has them", short="a"),
-        Option("follow-link", "", "Copy what a link at the source's end leads to", short="L"),
-        Option("overwrite", "", "A file may take the place of a directory, and the other way"),
-        Option("quiet", "", short="q", ignored="nothing is printed anyway"),
-        Option("pause", "", ignored="files are read one by one either way"),
-    ),
-    (
-        Argument("source", "SOURCE", complete="container-path-or-file"),
-        Argument("target", "TARGET", complete="container-path-or-file"),
-    ),
-    details=(
-        "One side is CONTAINER:PATH, the other a path here, - for a tar stream, or in another container."
-        " A directory is copied into a target that is a directory, or becomes the target; SOURCE/. means its"
-        " content. Copies belong to root in a container and to you here, unless -a is given."
-    ),
-)
