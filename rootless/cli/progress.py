@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
     from rootless.events import Event
 
+_LONGEST_LINE = 64 << 10  # bytes; a longer one is shown in parts
 _KEPT_BYTES = 64 << 10  # of a step's output, shown if it fails
 
 
@@ -119,6 +120,8 @@ class PlainProgress(Progress):
         """Whole lines with the seconds since the step began."""
         elapsed = time.monotonic() - self.started.get(step, time.monotonic())
         *lines, rest = (self.partial.pop(step, b"") + data).split(b"\n")
+        if len(rest) > _LONGEST_LINE:  # a program need not ever end its line
+            lines, rest = [*lines, rest], b""
         for line in lines:
             text = line.decode(errors="replace").rstrip("\r")
             self.write(f"#{step} {elapsed:.3f} {text}\n")

@@ -40,7 +40,7 @@ def run_monitored(engine: Engine, prepared: Prepared, request: RunRequest) -> in
         launch(engine, prepared)
         return None
     ours, theirs = _pair()
-    launch(engine, prepared, first_client=theirs)
+    launch(engine, prepared, (ours, theirs))
     theirs.close()
     outcome = _session(
         prepared.container,
@@ -58,8 +58,11 @@ def _pair() -> tuple[socket, socket]:
     return socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC)
 
 
-def launch(engine: Engine, prepared: Prepared, first_client: socket | None = None) -> None:
-    """Start a monitor for the container; returns when the program runs.  Raises LaunchFailed."""
+def launch(engine: Engine, prepared: Prepared, pair: tuple[socket, socket] | None = None) -> None:
+    """Start a monitor for the container; returns when the program runs.  Raises LaunchFailed.
+
+    ``pair`` is a connection that is attached before anything is written: our end and the monitor's.
+    """
     container = prepared.container
     settings = container.record["settings"]
     network = prepared.network._replace(directory=container.run_directory)
@@ -75,10 +78,10 @@ def launch(engine: Engine, prepared: Prepared, first_client: socket | None = Non
             alive=alive,
             plan=prepared.plan,
             start_network=lambda pid: prepared.backend.start(pid, network),
-            size=own_size() if first_client is not None else b"",
+            size=own_size() if pair is not None else b"",
             cgroup=make_cgroup(engine, container.record),
             finish=finish,
-            first_client=first_client,
+            pair=pair,
             log=log_options(settings),
             health=_health_of(container),
             plan_exec=lambda pid, args: plan_of(
@@ -178,7 +181,7 @@ def start(engine: Engine, request: StartRequest) -> tuple[list[str], int]:
             launch(engine, prepared)
             continue
         ours, theirs = _pair()
-        launch(engine, prepared, first_client=theirs)
+        launch(engine, prepared, (ours, theirs))
         theirs.close()
         session = _session(
             container,

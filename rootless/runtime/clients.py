@@ -129,8 +129,12 @@ class Clients:
         if client is not None:
             client.endpoint.close()
 
-    def close(self) -> None:
-        """Forget all, and stop listening."""
+    def drop_all(self) -> None:
+        """Forget all, also those that have not had everything."""
         for fd in list(self._clients):
             self.drop(fd)
+
+    def close(self) -> None:
+        """Forget all, and stop listening."""
+        self.drop_all()
         self.listener.close()

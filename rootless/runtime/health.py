@@ -57,7 +57,8 @@ class Health:
         self._child = 0
         self._begun = ""
         self._output = bytearray()
-        self.output_fd = -1  # to be polled while a check runs
+        self._output_fd = -1
+        self._pidfd = -1
         self.next_time = self._started + self._pause()
         self._report()
 
@@ -67,60 +68,77 @@ class Health:
             return min(self._options.start_interval_s, self._options.interval_s)
         return self._options.interval_s
 
+    @property
+    def fds(self) -> tuple[int, ...]:
+        """What to poll for reading while a check runs: its output, and its end."""
+        return tuple(fd for fd in (self._output_fd, self._pidfd) if fd >= 0)
+
     def check(self, pid: int) -> None:
-        """Begin, observe or end a check, whatever the time has come for; ``pid`` is init's."""
+        """Begin a check, or end one that takes too long; ``pid`` is init's."""
+        if time.monotonic() < self.next_time:
+            return
         if self._child:
-            self._observe()
-        elif time.monotonic() >= self.next_time and pid:
+            launch.kill(self._child)
+            self._finish(-1, f"health check took longer than {self._options.timeout_s:g} s")
+        elif pid:
             self._begin(pid)
+
+    def serve(self, fd: int) -> None:
+        """Take what the test printed, or its end: neither stands for the other.
+
+        A test may close its output and go on, or leave a process with it behind (an image brings its own).
+        """
+        if fd == self._pidfd:
+            _, status = os.waitpid(self._child, 0)
+            self._read()
+            self._finish(supervise.exit_status(status), self._output.decode(errors="replace"))
+        elif fd == self._output_fd and not self._read():
+            self._close_output()
 
     def _begin(self, pid: int) -> None:
         self._begun = store.timestamp()
         self._output.clear()
-        self.output_fd, write_end = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
+        self._output_fd, write_end = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
         null = os.open("/dev/null", os.O_RDONLY | os.O_CLOEXEC)
         try:
             os.set_blocking(write_end, True)
             created = launch.create(self._plan(pid), (null, write_end, write_end))
             launch.start(created)
         except (RootlessError, OSError) as error:
-            self._end(126, str(error))
+            self._finish(126, str(error))
             return
         finally:
             os.close(null)
             os.close(write_end)
         self._child = created.pid
+        self._pidfd = os.pidfd_open(created.pid)
         self.next_time = time.monotonic() + self._options.timeout_s
 
-    def read(self) -> None:
-        """Take what the test printed; call it when ``output_fd`` is readable."""
+    def _read(self) -> bool:
+        """Take what is there; False at the end of the output."""
+        if self._output_fd < 0:
+            return False
         try:
-            content = os.read(self.output_fd, 1 << 16)
+            content = os.read(self._output_fd, 1 << 16)
         except BlockingIOError:
-            return
+            return True
         self._output += content[: _KEPT_OUTPUT - len(self._output)]
-        if not content:
-            os.close(self.output_fd)
-            self.output_fd = -1
-            self._observe(wait=True)
+        return bool(content)
 
-    def _observe(self, *, wait: bool = False) -> None:
-        overdue = time.monotonic() >= self.next_time
-        if overdue:
-            supervise.sender(self._child)(9)
-        done, status = os.waitpid(self._child, 0 if overdue or wait else os.WNOHANG)
-        if not done:
-            return
+    def _close_output(self) -> None:
+        if self._output_fd >= 0:
+            os.close(self._output_fd)
+            self._output_fd = -1
+
+    def _forget_child(self) -> None:
         self._child = 0
-        if overdue:
-            self._end(-1, f"health check took longer than {self._options.timeout_s:g} s")
-        else:
-            self._end(supervise.exit_status(status), self._output.decode(errors="replace"))
+        self._close_output()
+        if self._pidfd >= 0:
+            os.close(self._pidfd)
+            self._pidfd = -1
 
-    def _end(self, code: int, output: str) -> None:
-        if self.output_fd >= 0:
-            os.close(self.output_fd)
-            self.output_fd = -1
+    def _finish(self, code: int, output: str) -> None:
+        self._forget_child()
         result = {
             "Start": self._begun,
             "End": store.timestamp(),
@@ -147,7 +165,4 @@ class Health:
         """End a check that runs."""
         if self._child:
             launch.kill(self._child)
-            self._child = 0
-        if self.output_fd >= 0:
-            os.close(self.output_fd)
-            self.output_fd = -1
+        self._forget_child()

@@ -34,6 +34,8 @@ if TYPE_CHECKING:
 
 RESTART_ONCE = RestartPolicy("always")
 _CHUNK = 1 << 16
+_GLANCE_S = 1.0  # how often to look for _STOP_FILE while clients are behind
+_PATIENCE_S = 5.0  # how long they may be behind after that
 _STOP_FILE = "stop"  # its presence says that somebody asked for the end
 
 
@@ -50,7 +52,7 @@ class Watch(NamedTuple):
     start_network: Callable[[int], Link]
     cgroup: Cgroup | None
     finish: Callable[[], None]
-    first_client: socket | None  # attached before anything is written
+    pair: tuple[socket, socket] | None  # the caller's end of a first client, and ours
     log: LogOptions
     restart: RestartPolicy
     interactive: bool = False
@@ -70,6 +72,8 @@ def spawn(watch: Watch) -> None:
     if pid == 0:
         try:
             os.close(read_end)
+            if watch.pair is not None:
+                watch.pair[0].close()  # held here it would hide that the caller has gone
             _detach()
             Monitor(watch, write_end).run()
         finally:
@@ -135,8 +139,8 @@ class Monitor:
                 self._queue_input,
                 self._resize,
             )
-            if self.watch.first_client is not None:
-                self.clients.adopt(self.watch.first_client)
+            if self.watch.pair is not None:
+                self.clients.adopt(self.watch.pair[1])
             signal.signal(signal.SIGTERM, lambda *_: self._stop_by_signal())
             if self.watch.log.driver not in ("none", "journald"):
                 self.log = LogWriter(f"{self.container.bundle}/log", self.watch.log)
@@ -310,8 +314,8 @@ class Monitor:
             poll.register(sink, events)
         for fd in self.network_fds:
             poll.register(fd, select.POLLIN)
-        if self.health is not None and self.health.output_fd >= 0:
-            poll.register(self.health.output_fd, select.POLLIN)
+        for fd in self.health.fds if self.health is not None else ():
+            poll.register(fd, select.POLLIN)
         self.clients.poll_for(poll.register, reading=len(self.to_stdin) < HIGH_WATER)
         return dict(poll.poll(self._milliseconds(until)))
 
@@ -328,8 +332,8 @@ class Monitor:
         if self.clients.owns(fd):
             self.clients.serve(fd, events)
             return
-        if self.health is not None and fd == self.health.output_fd:
-            self.health.read()
+        if self.health is not None and fd in self.health.fds:
+            self.health.serve(fd)
             return
         if fd in self.network_fds:
             self._report_network()
@@ -445,9 +449,15 @@ class Monitor:
             self.link.close()
             self.link = None
 
-    def _let_clients_catch_up(self) -> None:
-        while self.clients.full:
-            for fd, events in self._wait(-1, None).items():
+    def _let_clients_catch_up(self, *, to_the_end: bool = False) -> None:
+        """Wait for clients that are behind: as long as they like, unless the end was asked for."""
+        patience = float("inf")
+        while self.clients.waiting if to_the_end else self.clients.full:
+            if self._is_stopped():
+                patience = min(patience, time.monotonic() + _PATIENCE_S)
+            if time.monotonic() > patience:
+                self.clients.drop_all()
+            for fd, events in self._wait(-1, time.monotonic() + _GLANCE_S).items():
                 if self.clients.owns(fd):
                     self.clients.serve(fd, events)
 
@@ -467,11 +477,7 @@ class Monitor:
     def _end(self, code: int) -> None:
         """Tell the clients, take the run-time state away, let go of the lock."""
         self.clients.send(attach.EXIT, struct.pack(">i", code))
-        patience = time.monotonic() + 10
-        while self.clients.waiting and time.monotonic() < patience:
-            for fd, events in self._wait(-1, patience).items():
-                if self.clients.owns(fd):
-                    self.clients.serve(fd, events)
+        self._let_clients_catch_up(to_the_end=True)
         self.clients.close()
         if self.watch.cgroup is not None:
             self.watch.cgroup.remove()
