@@ -52,14 +52,27 @@ class LogWriter:
         return os.open(self._path, flags, 0o600)
 
     def write(self, stream: int, content: bytes) -> None:
-        """Append what was read in one piece, with one write(2)."""
+        """Append what was read in one piece, with one write(2) a file."""
         from rootless.files import write_all
 
         encoded = self._encode(_now(), stream, content)
-        if self._options.max_size and self._size + len(encoded) > self._options.max_size:
-            self._rotate()
-        write_all(self._fd, encoded)
-        self._size += len(encoded)
+        while encoded:
+            # Short lines grow to twenty times their size, so not all need fit into one file.
+            length = self._fitting(encoded)
+            if not length:
+                self._rotate()
+                continue
+            write_all(self._fd, encoded[:length])
+            self._size += length
+            encoded = encoded[length:]
+
+    def _fitting(self, encoded: bytes) -> int:
+        """How many bytes, whole records, the file may still take; at least one record if it is empty."""
+        if not self._options.max_size or self._size + len(encoded) <= self._options.max_size:
+            return len(encoded)
+        room = self._options.max_size - self._size
+        fitting = encoded.rfind(b"\n", 0, max(0, room)) + 1
+        return fitting or (encoded.find(b"\n") + 1 if not self._size else 0)
 
     def _rotate(self) -> None:
         """``log`` becomes ``log.1``, ``log.1`` becomes ``log.2``; the oldest goes."""
