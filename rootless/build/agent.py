@@ -1,7 +1,8 @@
 """``RUN --mount=type=ssh``: a socket in the build that leads to the caller's ssh agent.
 
 The container never gets the agent's own socket: a process of ours passes messages on while the RUN
-lasts, through a socket with the owner and mode that the mount asks for.
+lasts, through a socket with the owner and mode that the mount asks for, and only those that list keys
+or sign with them.
 """
 
 from __future__ import annotations
@@ -10,14 +11,21 @@ import os
 import select
 import signal
 import subprocess
+import time
 from _socket import AF_UNIX, SOCK_CLOEXEC, SOCK_STREAM
 from socket import socket
 
 from rootless.build import child
 from rootless.errors import HostLacks, NotFound
+from rootless.kernel import process
 from rootless.typed import NamedTuple
 
 _CHUNK = 1 << 16
+_LENGTH_BYTES = 4
+_MOST_BYTES = 256 << 10  # what OpenSSH's agent takes
+# To list keys and to sign.  A build must not take keys away, bring its own, or lock the agent.
+_ALLOWED = (11, 13)
+_FAILURE = b"\0\0\0\1\5"
 
 
 class Agent(NamedTuple):
@@ -54,7 +62,8 @@ def _upstream(path: str, sources: tuple[str, ...]) -> tuple[str, tuple[int, ...]
         return found, ()
     if len(sources) == 1 and _is_socket(sources[0]):
         return sources[0], ()
-    return _own_agent(f"{path}.agent", sources)
+    keys = tuple(os.path.abspath(os.path.expanduser(each)) for each in sources)
+    return _own_agent(f"{path}.agent", keys)
 
 
 def _is_socket(path: str) -> bool:
@@ -67,29 +76,37 @@ def _is_socket(path: str) -> bool:
 
 
 def _own_agent(path: str, keys: tuple[str, ...]) -> tuple[str, tuple[int, ...]]:
-    try:
-        agent = subprocess.Popen(
-            ["ssh-agent", "-D", "-a", path], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL
-        )
-    except FileNotFoundError:
-        raise HostLacks("ssh keys need ssh-agent", hint="install openssh-client") from None
-    for _ in range(500):
-        if os.path.exists(path) or agent.poll() is not None:
-            break
-        select.select((), (), (), 0.01)
+    directory, name = os.path.split(path)
+    pid = child.fork(lambda: _become_agent(directory, name))
+    while not os.path.exists(path):
+        if os.waitpid(pid, os.WNOHANG)[0]:
+            raise HostLacks("ssh-agent could not be started", hint="install openssh-client")
+        time.sleep(0.005)
     for key in keys:
         added = subprocess.run(
             ["ssh-add", "-q", key],
-            env={**os.environ, "SSH_AUTH_SOCK": path, "SSH_ASKPASS": "/bin/false"},
+            cwd=directory,
+            env={**os.environ, "SSH_AUTH_SOCK": name, "SSH_ASKPASS": "/bin/false"},
             stdin=subprocess.DEVNULL,
             capture_output=True,
             check=False,
         )
         if added.returncode:
-            agent.kill()
+            Agent((pid,)).close()
             words = added.stderr.decode(errors="replace").strip()
             raise NotFound(f"cannot load the ssh key {key}: {words}")
-    return path, (agent.pid,)
+    return path, (pid,)
+
+
+def _become_agent(directory: str, name: str) -> None:
+    """CHILD SIDE.  The socket's name is relative: its address may not be longer than 107 bytes."""
+    null = os.open("/dev/null", os.O_RDWR)
+    for fd in (0, 1, 2):
+        os.dup2(null, fd)
+    os.chdir(directory)
+    # Debian's is set-group-ID, and with that it would survive us.
+    process.set_no_new_privileges()
+    os.execvp("ssh-agent", ["ssh-agent", "-D", "-a", name])
 
 
 def _listen(path: str, mode: int) -> socket:
@@ -106,23 +123,22 @@ def _listen(path: str, mode: int) -> socket:
 
 
 def _serve(listener: socket, upstream: str) -> None:
-    peers: dict[int, socket] = {}
-    sockets: dict[int, socket] = {listener.fileno(): listener}
+    """CHILD SIDE: one loop for all connections."""
+    os.chdir(os.path.dirname(os.path.abspath(upstream)))
+    streams: dict[int, _Stream] = {}
     while True:
-        ready, _, _ = select.select(list(sockets), (), ())
+        ready, _, _ = select.select([listener.fileno(), *streams], (), ())
         for fd in ready:
             if fd == listener.fileno():
-                _accept(listener, upstream, sockets, peers)
-            elif fd in sockets and not _relay(sockets[fd], peers[fd]):
-                for each in (sockets[fd], peers[fd]):
-                    sockets.pop(each.fileno(), None)
-                    peers.pop(each.fileno(), None)
+                for each in _accept(listener, os.path.basename(upstream)):
+                    streams[each.source.fileno()] = each
+            elif fd in streams and not streams[fd].pass_on():
+                for each in (streams[fd].source, streams[fd].target):
+                    del streams[each.fileno()]
                     each.close()
 
 
-def _accept(
-    listener: socket, upstream: str, sockets: dict[int, socket], peers: dict[int, socket]
-) -> None:
+def _accept(listener: socket, upstream: str) -> tuple[_Stream, ...]:
     client, _ = listener.accept()
     server = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC)
     try:
@@ -130,16 +146,45 @@ def _accept(
     except OSError:
         client.close()
         server.close()
-        return
-    for here, there in ((client, server), (server, client)):
-        sockets[here.fileno()] = here
-        peers[here.fileno()] = there
+        return ()
+    return _Stream(client, server, is_request=True), _Stream(server, client, is_request=False)
 
 
-def _relay(source: socket, target: socket) -> bool:
-    try:
-        content = source.recv(_CHUNK)
-        target.sendall(content)
-    except OSError:
-        return False
-    return bool(content)
+class _Stream:
+    """One direction of a connection.  Requests are looked at, answers are not."""
+
+    def __init__(self, source: socket, target: socket, *, is_request: bool):
+        self.source = source
+        self.target = target
+        self._is_request = is_request
+        self._buffer = b""
+
+    def pass_on(self) -> bool:
+        """Pass on what has come; False at the end."""
+        try:
+            content = self.source.recv(_CHUNK)
+            if not self._is_request:
+                self.target.sendall(content)
+                return bool(content)
+            self._buffer += content
+            return bool(content) and self._requests()
+        except OSError:
+            return False
+
+    def _requests(self) -> bool:
+        """A request is its length in four bytes, then its type and the rest (the ssh-agent protocol)."""
+        while len(self._buffer) >= _LENGTH_BYTES:
+            size = int.from_bytes(self._buffer[:_LENGTH_BYTES], "big")
+            if not 0 < size <= _MOST_BYTES:
+                return False
+            if len(self._buffer) < _LENGTH_BYTES + size:
+                break
+            request, self._buffer = (
+                self._buffer[: _LENGTH_BYTES + size],
+                self._buffer[_LENGTH_BYTES + size :],
+            )
+            if request[_LENGTH_BYTES] in _ALLOWED:
+                self.target.sendall(request)
+            else:
+                self.source.sendall(_FAILURE)
+        return True

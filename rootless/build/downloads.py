@@ -11,7 +11,7 @@ import json
 import os
 
 from rootless import files
-from rootless.errors import BuildFailed, InvalidRequest, RegistryUnreachable
+from rootless.errors import BuildFailed, InvalidRequest, RegistryUnreachable, RootlessError
 from rootless.image.digest import digest_of, encoded, parse_digest
 from rootless.typed import TYPE_CHECKING, Any, NamedTuple
 
@@ -21,7 +21,6 @@ if TYPE_CHECKING:
 
 _CHUNK = 1 << 20
 _TIMEOUT_S = 30
-_LIMIT_BYTES = 1 << 40
 
 
 class Fetched(NamedTuple):
@@ -33,23 +32,45 @@ class Fetched(NamedTuple):
 
 
 def fetch(download: Download, paths: Paths, place: str) -> Fetched:
-    """Bring a file to ``place``, or find it kept.  Raises BuildFailed for a wrong checksum."""
+    """Bring a file to ``place``, from the web or from where it is kept.
+
+    Raises BuildFailed for a wrong checksum.
+    """
     wanted = parse_digest(download.checksum) if download.checksum else ""
-    kept = f"{paths.cache}/web/{encoded(digest_of(download.url.encode()))}"
-    known = _read(f"{kept}.json")
-    if wanted and known.get("digest") == wanted and os.path.exists(f"{kept}.data"):
-        return Fetched(f"{kept}.data", wanted, known.get("mtime"))
-    headers = _validators(known) if os.path.exists(f"{kept}.data") else {}
-    answer = _get(download.url, place, headers, wanted.partition(":")[0] or "sha256")
-    if answer is None:
-        fetched = Fetched(f"{kept}.data", known["digest"], known.get("mtime"))
-    else:
-        fetched = answer[0]
+    algorithm = wanted.partition(":")[0] or "sha256"
+    record = f"{paths.cache}/web/{encoded(digest_of(download.url.encode()))}.json"
+    known = _known(record, paths, place)
+    if known is not None and known.digest.partition(":")[0] != algorithm:
+        known = None
+    if known is not None and wanted == known.digest:
+        return known
+    answer = _get(download.url, place, _validators(record) if known else {}, algorithm)
+    fetched = answer[0] if answer is not None else known
+    if fetched is None:
+        raise BuildFailed(f"{download.url}: the server answered 304 to an unconditional request")
     if wanted and fetched.digest != wanted:
         raise BuildFailed(f"{download.url} has the digest {fetched.digest}, not {wanted}")
     if answer is not None:
-        _keep(kept, *answer)
+        _keep(record, paths, *answer)
     return fetched
+
+
+def _known(record: str, paths: Paths, place: str) -> Fetched | None:
+    """What was fetched before, brought to ``place``; None when it is not there, or not whole."""
+    known = _read(record)
+    try:
+        kept = _kept(paths, known["digest"])
+        if os.stat(kept).st_size != known["size"]:
+            return None
+        _copy(kept, place)
+    except (OSError, KeyError):
+        return None
+    return Fetched(place, known["digest"], known.get("mtime"))
+
+
+def _kept(paths: Paths, digest: str) -> str:
+    """Where a content is kept: by its digest, so that no record can ever mean another."""
+    return f"{paths.cache}/web/{digest.replace(':', '-')}"
 
 
 def _get(
@@ -58,11 +79,13 @@ def _get(
     """None when the server says that nothing has changed."""
     import urllib3
 
+    proxy = _proxy_for(url)
+    options = {"retries": urllib3.Retry(3, backoff_factor=0.5), "timeout": _TIMEOUT_S}
     agent = {"User-Agent": "rootless", "Accept-Encoding": "identity"}
     try:
         with (
-            urllib3.PoolManager(
-                retries=urllib3.Retry(3, backoff_factor=0.5), timeout=_TIMEOUT_S
+            (
+                urllib3.ProxyManager(proxy, **options) if proxy else urllib3.PoolManager(**options)
             ) as pool,
             pool.request(
                 "GET", url, headers={**agent, **headers}, preload_content=False
@@ -100,7 +123,21 @@ def _time(text: str | None) -> int | None:
         return None
 
 
-def _validators(known: dict[str, Any]) -> dict[str, str]:
+def _proxy_for(url: str) -> str:
+    """The proxy that the caller's environment names for an address, or nothing."""
+    from urllib.parse import urlsplit
+    from urllib.request import getproxies_environment, proxy_bypass
+
+    parts = urlsplit(url)
+    host = parts.hostname or ""
+    if host in ("localhost", "::1") or host.startswith("127.") or proxy_bypass(parts.netloc):
+        return ""
+    proxies = getproxies_environment()
+    return proxies.get(parts.scheme) or proxies.get("all") or ""
+
+
+def _validators(record: str) -> dict[str, str]:
+    known = _read(record)
     pairs = (("If-None-Match", "ETag"), ("If-Modified-Since", "Last-Modified"))
     return {header: known[name] for header, name in pairs if isinstance(known.get(name), str)}
 
@@ -109,21 +146,31 @@ def _read(path: str) -> dict[str, Any]:
     try:
         known = json.loads(files.read_bytes(path))
         parse_digest(known["digest"])
-    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RootlessError):
         return {}
     return dict(known)
 
 
-def _keep(kept: str, fetched: Fetched, response: dict[str, Any]) -> None:
+def _keep(record: str, paths: Paths, fetched: Fetched, response: dict[str, Any]) -> None:
     """Keep a copy for the next build; failing to is no failure."""
     try:
-        os.makedirs(os.path.dirname(kept), mode=0o700, exist_ok=True)
-        temporary = f"{kept}.{files.random_name()}.tmp"
-        with open(fetched.path, "rb") as source, open(temporary, "wb") as target:
-            while chunk := source.read(_CHUNK):
-                target.write(chunk)
-        os.rename(temporary, f"{kept}.data")
-        record = {**response, "digest": fetched.digest, "mtime": fetched.mtime}
-        files.write_atomic(f"{kept}.json", json.dumps(record).encode(), durable=False)
+        os.makedirs(os.path.dirname(record), mode=0o700, exist_ok=True)
+        kept = _kept(paths, fetched.digest)
+        before = _read(record).get("digest")
+        _copy(fetched.path, f"{kept}.{files.random_name()}.tmp", kept)
+        size = os.stat(kept).st_size
+        document = {**response, "digest": fetched.digest, "size": size, "mtime": fetched.mtime}
+        files.write_atomic(record, json.dumps(document).encode(), durable=False)
+        if before and before != fetched.digest:
+            os.unlink(_kept(paths, before))
     except OSError:
         return
+
+
+def _copy(source: str, target: str, name: str = "") -> None:
+    """Copy a file, and then give it another name."""
+    with open(source, "rb") as before, open(target, "wb") as after:
+        while chunk := before.read(_CHUNK):
+            after.write(chunk)
+    if name:
+        os.rename(target, name)
