@@ -133,9 +133,9 @@ def _serve(listener: socket, upstream: str) -> None:
                 for each in _accept(listener, os.path.basename(upstream)):
                     streams[each.source.fileno()] = each
             elif fd in streams and not streams[fd].pass_on():
-                for each in (streams[fd].source, streams[fd].target):
-                    del streams[each.fileno()]
-                    each.close()
+                for end in (streams[fd].source, streams[fd].target):
+                    del streams[end.fileno()]
+                    end.close()
 
 
 def _accept(listener: socket, upstream: str) -> tuple[_Stream, ...]:

@@ -80,7 +80,10 @@ def _get(
     import urllib3
 
     proxy = _proxy_for(url)
-    options = {"retries": urllib3.Retry(3, backoff_factor=0.5), "timeout": _TIMEOUT_S}
+    options: dict[str, Any] = {
+        "retries": urllib3.Retry(3, backoff_factor=0.5),
+        "timeout": _TIMEOUT_S,
+    }
     agent = {"User-Agent": "rootless", "Accept-Encoding": "identity"}
     try:
         with (

@@ -93,8 +93,12 @@ class _Build:
     def run(self) -> BuildResult:
         source = open_source(self._request, self._engine.paths, self._scratch)
         dockerfile = parse(source.text, name=source.name)
-        if self._request.check:
-            return build_check.check(dockerfile, source, self._request, self._build_platform)
+        strict = build_check.is_strict(dockerfile, self._build_args)
+        if self._request.check or strict:
+            choices = self._choices(self._platforms()[0])
+            checked = build_check.check(self._engine, dockerfile, source, self._request, choices)
+            if self._request.check:
+                return checked
         self._warn(dockerfile)
         self._imported = build_cache.open_caches(
             self._engine,
@@ -178,14 +182,7 @@ class _Build:
 
     def _prepare(self, dockerfile: Dockerfile, source: Source, platform: str) -> _Prepared:
         """Plan, and go as far as the cache leads without doing anything."""
-        choices = Choices(
-            target=self._request.target,
-            build_args=self._build_args,
-            platform=platform,
-            build_platform=self._build_platform,
-            contexts=self._names,
-            base=self._request.base or "",
-        )
+        choices = self._choices(platform)
         images = self._resolve(dockerfile, choices)
         plan = plan_build(dockerfile, choices, {tree: each.config for tree, each in images.items()})
         launcher = BuildLauncher(self._engine, self._request, self._report)
@@ -203,6 +200,16 @@ class _Build:
             self._look_up(run, runs, built, images)
         self._digests.save()
         return _Prepared(platform, plan, runs, built, images, launcher)
+
+    def _choices(self, platform: str) -> Choices:
+        return Choices(
+            target=self._request.target,
+            build_args=self._build_args,
+            platform=platform,
+            build_platform=self._build_platform,
+            contexts=self._names,
+            base=self._request.base or "",
+        )
 
     def _look_up(
         self,

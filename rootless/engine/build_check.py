@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from rootless.build import grammar
-from rootless.dockerfile.lint import Facts, lint
 from rootless.engine.build_requests import BuildResult
-from rootless.errors import InvalidRequest, Unsupported
+from rootless.errors import InvalidRequest, RootlessError, Unsupported
 from rootless.typed import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from rootless.build.stages import Choices
     from rootless.dockerfile.instructions import Dockerfile
+    from rootless.dockerfile.stage_lint import BaseImage
+    from rootless.engine import Engine
     from rootless.engine.build_requests import BuildRequest
     from rootless.engine.build_sources import Source
 
@@ -38,14 +42,17 @@ def check_supported(request: BuildRequest) -> None:
 
 
 def check(
-    dockerfile: Dockerfile, source: Source, request: BuildRequest, build_platform: str
+    engine: Engine, dockerfile: Dockerfile, source: Source, request: BuildRequest, choices: Choices
 ) -> BuildResult:
     """The linter's remarks as lines.  Raises InvalidRequest where the Dockerfile says that they are errors."""
+    from rootless.dockerfile.lint import Facts, lint
+
     facts = Facts(
-        build_args=grammar.pairs(request.build_arg, "--build-arg"),
-        platform=request.platform[0] if request.platform else build_platform,
-        build_platform=build_platform,
+        build_args=choices.build_args,
+        platform=choices.platform,
+        build_platform=choices.build_platform,
         target=request.target,
+        images=_stored_images(engine, dockerfile, choices),
         ignore=source.context.patterns,
     )
     report = lint(dockerfile, facts)
@@ -57,3 +64,33 @@ def check(
     return BuildResult(
         lines=lines or ("Check complete, no warnings found.",), warnings=len(report.warnings)
     )
+
+
+def is_strict(dockerfile: Dockerfile, build_args: Mapping[str, str]) -> bool:
+    """Whether the Dockerfile wants no build where the linter has a remark."""
+    text = build_args.get("BUILDKIT_DOCKERFILE_CHECK", dockerfile.directives.check) or ""
+    return "error" in text
+
+
+def _stored_images(
+    engine: Engine, dockerfile: Dockerfile, choices: Choices
+) -> dict[str, BaseImage]:
+    """What is known of base images without fetching any."""
+    from rootless.build.stages import global_variables
+    from rootless.dockerfile.expansion import expand_base
+    from rootless.dockerfile.stage_lint import BaseImage
+    from rootless.engine.images import find
+
+    variables = global_variables(dockerfile, choices)
+    found = {}
+    for stage in dockerfile.stages:
+        try:
+            name = expand_base(stage.base, variables, escape=dockerfile.directives.escape).image
+            config = find(engine, name).container_config
+        except RootlessError:
+            continue
+        env = dict(each.partition("=")[::2] for each in config.get("Env", ()))
+        found[name] = BaseImage(
+            env, has_shell=bool(config.get("Shell")), onbuild=tuple(config.get("OnBuild", ()))
+        )
+    return found

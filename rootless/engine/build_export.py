@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 
 from rootless import files
-from rootless.build.archive import write_tree
+from rootless.build.archive import write_tree, write_trees
 from rootless.build.copy import place_entry
 from rootless.build.placement import Placement
 from rootless.build.selection import Item, View, walk
@@ -80,18 +80,19 @@ def _export_image(engine: Engine, output: Output, names: list[str]) -> None:
 
 
 def _export_files(engine: Engine, output: Output, builds: list[Built], scratch: str) -> None:
+    """Of several platforms each has a directory, as docker does it; a tar is one for all."""
+    trees: dict[str, tuple[Rootfs, str]] = {}
     for built in builds:
-        place = output.destination
-        if len(builds) > 1:
-            # As docker: a directory for each platform.
-            place = f"{place}/{built.platform.replace('/', '_')}"
         bundle = f"{scratch}/export-{files.random_name(4)}"
         os.makedirs(f"{bundle}/rootfs", mode=0o700)
+        name = built.platform.replace("/", "_") if len(builds) > 1 else ""
         rootfs = read_only(engine.driver.rootfs(built.chain, bundle))
-        if output.type == "local":
-            _export_directory(engine, rootfs, f"{bundle}/rootfs", place)
-        else:
-            _export_tar(engine, rootfs, f"{bundle}/rootfs", place)
+        trees[name] = rootfs, f"{bundle}/rootfs"
+    if output.type == "tar":
+        _export_tar(engine, trees, output.destination)
+        return
+    for name, (rootfs, place) in trees.items():
+        _export_directory(engine, rootfs, place, os.path.join(output.destination, name))
 
 
 def _export_directory(engine: Engine, rootfs: Rootfs, place: str, target: str) -> None:
@@ -114,7 +115,7 @@ def _export_directory(engine: Engine, rootfs: Rootfs, place: str, target: str) -
         os.close(top)
 
 
-def _export_tar(engine: Engine, rootfs: Rootfs, place: str, target: str) -> None:
+def _export_tar(engine: Engine, trees: dict[str, tuple[Rootfs, str]], target: str) -> None:
     """A tar with the owners of the image."""
     if target == "-":
         fd = os.dup(1)
@@ -123,7 +124,14 @@ def _export_tar(engine: Engine, rootfs: Rootfs, place: str, target: str) -> None
         fd = os.open(target, flags, 0o644)
 
     def work() -> None:
-        write_tree(View(mount_rootfs(rootfs, place), "image"), fd)
+        views = {
+            name: View(mount_rootfs(rootfs, place), "image")
+            for name, (rootfs, place) in trees.items()
+        }
+        if len(views) == 1:
+            write_tree(next(iter(views.values())), fd)
+        else:
+            write_trees(views, fd)
 
     try:
         enter.call(work, engine.id_map, mount_namespace=True)

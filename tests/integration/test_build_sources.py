@@ -76,7 +76,10 @@ def test_a_checksum_is_checked_and_saves_the_request(builder, web, tmp_path):
     content = b"to be checked"
     web.pages["/checked"] = Page(content, etag='"c"')
     right = hashlib.sha256(content).hexdigest()
-    text = "FROM busybox\nADD --checksum=sha256:{} --chmod=755 --chown=3:4 " + f"{web.address}/checked /c"
+    text = (
+        "FROM busybox\nADD --checksum=sha256:{} --chmod=755 --chown=3:4 "
+        + f"{web.address}/checked /c"
+    )
     assert "has the digest" in fails(builder, tmp_path, text.format("0" * 64), exit_code=125)
     build(builder, tmp_path, text.format(right))
     assert image(builder).tree["c"][1:4] == ("0o755", 3, 4)
@@ -91,7 +94,9 @@ def test_a_checksum_is_checked_and_saves_the_request(builder, web, tmp_path):
 
 def test_archives_of_the_web_are_unpacked_when_asked(builder, web, tmp_path):
     web.pages["/a.tar.gz"] = Page(archive(**{"d/f": "inside"}))
-    text = f"FROM busybox\nADD {web.address}/a.tar.gz /kept\nADD --unpack {web.address}/a.tar.gz /un"
+    text = (
+        f"FROM busybox\nADD {web.address}/a.tar.gz /kept\nADD --unpack {web.address}/a.tar.gz /un"
+    )
     build(builder, tmp_path, text)
     assert {"kept", "un/d/f"} <= set(image(builder).tree)
     assert "404" in fails(builder, tmp_path, f"FROM busybox\nADD {web.address}/none /")
@@ -198,9 +203,7 @@ def agent(tmp_path) -> Iterator[tuple[str, Path]]:
     path = str(tmp_path / "agent.sock")
     process = subprocess.Popen(["ssh-agent", "-D", "-a", path], stdout=subprocess.DEVNULL)
     wait_until(lambda: os.path.exists(path), "the agent")
-    subprocess.run(
-        ["ssh-add", "-q", key], env={**os.environ, "SSH_AUTH_SOCK": path}, check=True
-    )
+    subprocess.run(["ssh-add", "-q", key], env={**os.environ, "SSH_AUTH_SOCK": path}, check=True)
     yield path, key
     process.terminate()
     process.wait()
@@ -218,7 +221,7 @@ def test_the_callers_agent_signs_for_a_build(builder, agent, tmp_path):
         # It can be used, not changed.
         " && ! ssh-add -D && ! ssh-add -d /dev/stdin < /keys && ssh-add -l\n"
         "RUN --mount=type=ssh,uid=5,mode=0666,target=/s,id=default test $(stat -c %u:%a /s) = 5:666\n"
-        "RUN test -z \"$SSH_AUTH_SOCK\""
+        'RUN test -z "$SSH_AUTH_SOCK"'
     )
     build(builder, context, text, *HOST_PROGRAMS, "--ssh=default", env={"SSH_AUTH_SOCK": path})
     shown = builder("run", "--rm", "--network=none", "built", "cat", "/keys").stdout
@@ -226,17 +229,29 @@ def test_the_callers_agent_signs_for_a_build(builder, agent, tmp_path):
     assert shown.endswith("/run/buildkit/ssh_agent.0\n600\n")
     assert not {"s", "run/buildkit"} & set(image(builder).tree)
     listed = subprocess.run(
-        ["ssh-add", "-L"], env={**os.environ, "SSH_AUTH_SOCK": path}, capture_output=True, text=True
+        ["ssh-add", "-L"],
+        env={**os.environ, "SSH_AUTH_SOCK": path},
+        capture_output=True,
+        text=True,
+        check=True,
     )
     assert public in listed.stdout
     # A key instead of an agent, and an agent by its socket.
     for source in (str(key), path):
-        build(builder, context, text + f"\nENV s={source}", *HOST_PROGRAMS, "--ssh", f"default={source}", "--no-cache")
+        build(
+            builder,
+            context,
+            text + f"\nENV s={source}",
+            *HOST_PROGRAMS,
+            "--ssh",
+            f"default={source}",
+            "--no-cache",
+        )
     assert not named(OWN_AGENT)
 
 
 def test_ssh_access_that_is_not_given(builder, tmp_path):
-    text = "FROM busybox\nRUN --mount=type=ssh{} test -z \"$SSH_AUTH_SOCK\""
+    text = 'FROM busybox\nRUN --mount=type=ssh{} test -z "$SSH_AUTH_SOCK"'
     said = fails(builder, tmp_path, text.format(",required=true"))
     assert "--ssh default" in said
     builder.environment.pop("SSH_AUTH_SOCK", None)
