@@ -41,7 +41,7 @@ def exclusive(engine: Engine) -> Iterator[bool]:
 def collect(engine: Engine, *, downloads: bool = False) -> Freed | None:
     """Delete every blob and layer that no image, no container and no cached build step needs.
 
-    With ``downloads`` also what an interrupted pull could go on with.
+    With ``downloads`` also what an interrupted pull could go on with, and what removals left.
 
     None when another process uses the store: what it has brought is not referred to yet.
     """
@@ -54,6 +54,7 @@ def collect(engine: Engine, *, downloads: bool = False) -> Freed | None:
         removed, size_bytes = _remove_layers(engine, layers)
         if downloads:
             size_bytes += _remove_downloads(engine)
+            _empty_trash(engine)
     return Freed(
         blobs=tuple(digest for digest, _ in blobs),
         layers=tuple(removed),
@@ -96,9 +97,13 @@ def unpacked_layers(engine: Engine) -> Iterator[tuple[str, str, LayerRecord]]:
 
 
 def _remove_layers(engine: Engine, needed: set[str]) -> tuple[list[str], int]:
+    """Layers before their parents: a layer on disk always has its parents, also after a kill."""
     removed: list[str] = []
     size_bytes = 0
-    for path, name, record in list(unpacked_layers(engine)):
+    found = list(unpacked_layers(engine))
+    records = {name: record for _, name, record in found}
+    found.sort(key=lambda each: sum(1 for _ in _parents(each[2], records)), reverse=True)
+    for path, name, record in found:
         if name in needed:
             continue
         size_bytes += record.get("size", 0)
@@ -129,6 +134,12 @@ def _remove_downloads(engine: Engine) -> int:
             size_bytes += os.lstat(f"{directory}/{name}").st_size
             os.unlink(f"{directory}/{name}")
     return size_bytes
+
+
+def _empty_trash(engine: Engine) -> None:
+    """Somebody may be removing the same tree; then the two help each other, and a rest waits for the sweep."""
+    for name in _names(engine.paths.trash):
+        engine.layers.remove(f"{engine.paths.trash}/{name}")
 
 
 def _names(path: str) -> list[str]:

@@ -58,6 +58,9 @@ def collect(layout: Layout, keep: Iterable[str] = ()) -> list[tuple[Digest, int]
         for name in _names_in(f"{layout.path}/records"):
             if name.removesuffix(".json") not in hexadecimal:
                 os.unlink(f"{layout.path}/records/{name}")
+        for name in _names_in(layout.path):
+            if name.endswith(".tmp"):  # of a command that was killed while it wrote the index
+                os.unlink(f"{layout.path}/{name}")
     return removed
 
 

@@ -126,3 +126,59 @@ def test_a_run_killed_at_any_moment_of_its_start(fresh_rootless, images):
     fresh_rootless(*argv)
     fresh_rootless("ps", "-a")
     assert leftovers(fresh_rootless) == [], f"seed {SEED}"
+
+
+def sweep(rootless, image, archive, rounds, seed):
+    """Kill pull, load and prune ``rounds`` times each in one store; it is clean after every one."""
+    generator = random.Random(seed)
+    pull, load = ("pull", "-q", image), ("load", "-q", "-i", archive)
+    prune = ("image", "prune", "-a", "-f")
+    durations = {argv: rootless(*argv).seconds for argv in (pull, prune, load)}
+    interrupted = 0
+    for number in range(rounds):
+        for argv in (prune, pull, prune, load):
+            if argv is prune and number % 3:
+                rootless(*load)  # so that there is something to prune
+            delay = kill_in_the_middle(rootless, argv, durations[argv] * 1.1, generator)
+            report = f"{argv[0]}, seed {seed}, round {number}, killed after {delay:.3f} s"
+            wait_until(lambda: not using(rootless.home), f"helpers to end: {report}")
+            checked = rootless("system", "check", check=False)
+            assert checked.exit_code == 0, f"{report}\n{checked}"
+            interrupted += "left over" in checked.stdout
+    return interrupted
+
+
+def end_of_sweep(rootless, image):
+    """What was left over goes, and the image works."""
+    rootless("system", "prune", "-a", "-f")
+    assert rootless("system", "check").stdout == "Clean: nothing is stored\n"
+    rootless("pull", "-q", image)
+    rootless("run", "--rm", "--network", "none", image, "cat", "/l3/199")
+    assert rootless("system", "check").stdout.startswith("Clean: 1 images, 7 blobs, 5 layers")
+    assert leftovers(rootless) == []
+
+
+@pytest.fixture(scope="module")
+def big_archive(new_store, big_image, tmp_path_factory):
+    rootless = new_store()
+    rootless("pull", "-q", big_image)
+    path = str(tmp_path_factory.mktemp("archive") / "big.tar")
+    rootless("save", "-o", path, big_image)
+    return path
+
+
+def test_a_killed_pull_load_or_prune_leaves_a_clean_store(new_store, big_image, big_archive):
+    rootless = new_store()
+    sweep(rootless, big_image, big_archive, 2, SEED + 4)
+    end_of_sweep(rootless, big_image)
+
+
+@pytest.mark.show
+def test_a_hundred_kills_of_pull_load_and_prune_leave_a_clean_store(
+    new_store, big_image, big_archive
+):
+    rootless = new_store()
+    interrupted = sweep(rootless, big_image, big_archive, 25, SEED + 5)
+    print(f"100 kills, seed {SEED + 5}: clean after each; {interrupted} had left something over")
+    assert interrupted > 10  # else the kills came too late
+    end_of_sweep(rootless, big_image)
