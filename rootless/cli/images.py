@@ -31,10 +31,13 @@ def images(
 
     listed = list_images(Engine.open(), ImagesRequest(names, filter, time.time()))
     listed.sort(key=rows.SORT[sort])
+    shown = rows.WITH_DIGESTS if digests else rows.SHOWN
+    if any(each.read_only for each in listed):
+        shown = (*shown, "ReadOnly")
     output.listing(
         [rows.row(each, whole=no_trunc) for each in listed],
         rows.HEADERS,
-        shown=rows.WITH_DIGESTS if digests else rows.SHOWN,
+        shown=shown,
         format=format,
         quiet="ID" if quiet else None,
         heading=not noheading,

@@ -62,7 +62,12 @@ class Engine:
         """The images."""
         from rootless.image.layout import Layout
 
-        return Layout(self.paths.images)
+        path = f"{self.paths.config}/config.toml"
+        if not os.path.exists(path):
+            return Layout(self.paths.images)
+        from rootless.engine.additional_stores import additional_layouts
+
+        return Layout(self.paths.images, additional_layouts(path, self.paths.images))
 
     @cached_property
     def layers(self) -> Layers:

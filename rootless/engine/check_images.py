@@ -8,7 +8,7 @@ from rootless.errors import ImageRefused, RootlessError, Unsupported
 from rootless.image.digest import Digest, Verifier, encoded, parse_digest
 from rootless.image.documents import INDEXES, MANIFESTS, parse_index, parse_manifest
 from rootless.image.garbage import reachable
-from rootless.image.layout import read_image
+from rootless.image.manifest import read_image
 from rootless.typed import TYPE_CHECKING
 
 if TYPE_CHECKING:

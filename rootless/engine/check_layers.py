@@ -77,7 +77,7 @@ def _blobs(engine: Engine) -> dict[str, tuple[str, str]]:
         if engine.layout.has_blob(record.digest):
             found[record.diff_id] = (record.digest, _COMPRESSIONS[record.media_type])
     try:
-        images = engine.layout.images()
+        images = [each for one in (engine.layout, *engine.layout.others) for each in one.images()]
     except RootlessError:
         return found
     for image in images:

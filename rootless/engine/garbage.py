@@ -68,8 +68,9 @@ def _needed_layers(engine: Engine, cached_diff_ids: set[str]) -> set[str]:
     for each in containers.all_containers(engine.paths):
         needed.update(map(encoded, each.record["chain"]))
         needed.update(map(encoded, each.record.get("further_chain", ())))
-    for image in engine.layout.images():
-        needed.update(map(encoded, image.chain))
+    for layout in (engine.layout, *engine.layout.others):
+        for image in layout.images():
+            needed.update(map(encoded, image.chain))
     records = {name: record for _, name, record in unpacked_layers(engine)}
     for name, record in records.items():
         if record.get("diff_id") in cached_diff_ids:

@@ -82,6 +82,7 @@ def _remove_one(
     deleted: list[str],
 ) -> None:
     entry = find_entry(engine, name)
+    check_own(engine, name, entry)
     own = [each.reference for each in engine.layout.entries() if each.digest == entry.digest]
     own = [each for each in own if each]
     if len(own) > 1 and (engine.layout.named(name) is not None or not is_hexadecimal(name)):
@@ -99,6 +100,17 @@ def _remove_one(
     engine.layout.remove(entry.digest)
     untagged.extend(own)
     deleted.append(image_id)
+
+
+def check_own(engine: Engine, name: str, entry: Entry) -> None:
+    """Raise Conflict for an image that is only in a store that is only read."""
+    if engine.layout.is_own(entry):
+        return
+    place = next(each.path for each in engine.layout.others if each.is_own(entry))
+    raise Conflict(
+        f"image {name} is in {place}, which is only read",
+        hint="whoever keeps that folder can remove it; without it: config.toml, additional-image-stores",
+    )
 
 
 def _check_unused(engine: Engine, name: str, image_id: str) -> None:

@@ -151,7 +151,7 @@ def _stored_name(engine: Engine, name: str) -> str:
         candidates = registries.load(engine).candidates(name)
     except InvalidRequest:
         return name
-    stored = {entry.reference for entry in engine.layout.entries()}
+    stored = {entry.reference for entry in engine.layout.all_entries()}
     return next((str(each) for each in candidates if str(each) in stored), name)
 
 
@@ -188,8 +188,11 @@ def tag(engine: Engine, source: str, targets: tuple[str, ...]) -> None:
 
 def untag(engine: Engine, image: str, names: tuple[str, ...] = ()) -> tuple[str, ...]:
     """Take names away from an image, all it has when none are given; the image stays."""
+    from rootless.engine.image_removal import check_own
+
     with engine.use_store():
         entry = find_entry(engine, image)
+        check_own(engine, image, entry)
         own = [each.reference for each in _names_of(engine, entry) if each.reference]
         wanted = [str(parse_reference(each)) for each in names] or own
         for name in wanted:
@@ -270,7 +273,7 @@ def inspect_image(engine: Engine, name: str, platform: str | None = None) -> dic
     image = find(engine, name, platform)
     entries = [
         each
-        for each in engine.layout.entries()
+        for each in engine.layout.all_entries()
         if each.digest == image.manifest_descriptor["digest"] or each.reference == image.reference
     ]
     config = image.config

@@ -115,6 +115,7 @@ def _store(engine: Engine) -> dict[str, Any]:
         "free": space.f_bavail * space.f_frsize,
         "containers": _or_reason(lambda: _containers(engine)),
         "images": _or_reason(lambda: len(engine.layout.entries())),
+        "additionalImageStores": _or_reason(lambda: [each.path for each in engine.layout.others]),
     }
 
 

@@ -20,7 +20,8 @@ from rootless.image.documents import (
     parse_manifest,
     references_of,
 )
-from rootless.image.layout import Layout, read_image
+from rootless.image.layout import Layout
+from rootless.image.manifest import read_image
 from rootless.image.platforms import choose_manifest, platform_of_machine
 from rootless.image.reference import is_qualified, parse_reference
 from rootless.typed import TYPE_CHECKING, BinaryIO, NamedTuple

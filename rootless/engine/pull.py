@@ -13,7 +13,7 @@ from rootless.errors import Conflict, ImageRefused, NotFound
 from rootless.events import Notice, Transfer, ignore
 from rootless.image.digest import encoded
 from rootless.image.documents import is_index, layer_compression, parse_manifest
-from rootless.image.layout import read_image
+from rootless.image.manifest import read_image
 from rootless.image.platforms import (
     choose_manifest,
     matches,

@@ -18,18 +18,15 @@ from rootless.errors import (
     NotFound,
     RootlessError,
     StoreFailed,
-    Unsupported,
 )
 from rootless.image.digest import (
     Digest,
-    chain_ids,
     check_bytes,
     digest_of,
     encoded,
     parse_digest,
 )
 from rootless.image.documents import (
-    CONFIGS,
     DOCUMENT_LIMIT,
     INDEXES,
     OCI_INDEX,
@@ -37,13 +34,11 @@ from rootless.image.documents import (
     Descriptor,
     Image,
     ImageIndex,
-    Manifest,
-    check_layers,
-    parse_config,
     parse_index,
     parse_manifest,
     to_json,
 )
+from rootless.image.manifest import read_image
 from rootless.image.platforms import choose_manifest, matches, platform_of_machine, platform_text
 from rootless.image.reference import Reference, is_qualified, parse_reference
 from rootless.typed import TYPE_CHECKING, Any, NamedTuple
@@ -75,11 +70,15 @@ class Entry(NamedTuple):
 
 
 class Layout:
-    """One image layout; ``others`` are further layouts that are only read."""
+    """One image layout; ``others`` are further layouts that are only read.
 
-    def __init__(self, path: str, others: tuple[Layout, ...] = ()):
+    ``records`` is where what is derived is kept: for a layout that is only read, in the user's own one.
+    """
+
+    def __init__(self, path: str, others: tuple[Layout, ...] = (), *, records: str | None = None):
         self.path = path
         self.others = others
+        self._records = records or f"{path}/records"
 
     # -- finding images ------------------------------------------------------------------------
 
@@ -117,6 +116,14 @@ class Layout:
             )
             for each in self._read_index()["manifests"]
         )
+
+    def all_entries(self) -> tuple[Entry, ...]:
+        """The entries of this layout and of those that are only read."""
+        return sum((other.entries() for other in self.others), self.entries())
+
+    def is_own(self, entry: Entry) -> bool:
+        """Whether the entry's image is in this layout, and not only in one that is only read."""
+        return any(each.digest == entry.digest for each in self.entries())
 
     def images(self) -> list[Image]:
         """Every stored image of this layout, in the order of the index; a broken one is left out."""
@@ -191,7 +198,7 @@ class Layout:
     # -- records -------------------------------------------------------------------------------
 
     def _record(self, descriptor: Descriptor) -> Image:
-        path = f"{self.path}/records/{encoded(descriptor['digest'])}.json"
+        path = f"{self._records}/{encoded(descriptor['digest'])}.json"
         try:
             record = json.loads(files.read_bytes(path))
             return Image(
@@ -385,45 +392,6 @@ class Layout:
 
     def _write_index(self, index: ImageIndex) -> None:
         files.write_atomic(f"{self.path}/index.json", to_json(index))
-
-
-def read_image(
-    descriptor: Descriptor,
-    manifest: Manifest,
-    read: Callable[[Descriptor], bytes],
-    *,
-    name: str = "",
-) -> Image:
-    """Put an image together from its manifest; ``read`` gets the config, checked against its digest.
-
-    Raises Unsupported for what is stored like an image and is none.
-    """
-    name = name or f"manifest {descriptor['digest']}"
-    kind = manifest.get("artifactType") or manifest["config"]["mediaType"]
-    if manifest["config"]["mediaType"] not in CONFIGS:
-        raise Unsupported(f"{name} is an artifact of type {kind}, not an image")
-    content = read(manifest["config"])
-    check_bytes(
-        content,
-        digest=manifest["config"]["digest"],
-        size_bytes=manifest["config"]["size"],
-        name=f"config of {name}",
-    )
-    config = parse_config(content, name=f"config of {name}")
-    check_layers(manifest, config, name=name)
-    return Image(
-        reference="",
-        manifest_descriptor={
-            "mediaType": descriptor["mediaType"],
-            "digest": descriptor["digest"],
-            "size": descriptor["size"],
-        },
-        manifest=manifest,
-        config=config,
-        config_digest=manifest["config"]["digest"],
-        chain=chain_ids(config["rootfs"]["diff_ids"]),
-        size_bytes=sum(layer["size"] for layer in manifest["layers"]),
-    )
 
 
 def _by_name(entries: tuple[Entry, ...], text: str) -> Entry | None:
