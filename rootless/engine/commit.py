@@ -183,7 +183,7 @@ def import_image(engine: Engine, request: ImportRequest, report: Report = events
     """
     from rootless.engine.unpacking import unpack_from
     from rootless.image.documents import parse_manifest
-    from rootless.image.layout import read_image
+    from rootless.image.manifest import read_image
 
     reference = _reference(request.reference)
     config = changed_config({}, request.change)
