@@ -73,6 +73,13 @@ PANELS: dict[str, dict[str, tuple[str, str]]] = {
         "volume prune": ("volumes", "Remove volumes that no container mounts"),
         "volume rm": ("volumes", "Remove volumes with all that is in them"),
     },
+    "Secrets": {
+        "secret create": ("secrets", "Keep a secret for containers"),
+        "secret ls": ("secrets", "List secrets"),
+        "secret inspect": ("secrets", "Describe secrets, without their values"),
+        "secret exists": ("secrets", "Exit with 0 if the secret exists, with 1 if not"),
+        "secret rm": ("secrets", "Remove secrets"),
+    },
     "Networks": {
         "network create": (
             "networks",

@@ -34,5 +34,9 @@ def names_of(kind: str) -> Iterable[str]:
             from rootless.engine.volumes import list_volumes
 
             return [each.volume.name for each in list_volumes(engine)]
+        case "secret":
+            from rootless.engine.secrets import list_secrets
+
+            return [each.name for each in list_secrets(engine)]
         case _:
             return ()

@@ -146,6 +146,7 @@ class _Draft:
         self.name = request.name or random_name()
         self.wishes: tuple[Wish, ...] = ()
         self.gathered: Gathered | None = None
+        self.secrets: list[dict[str, Any]] = []
         self.bundle = engine.paths.container(self.id)
         self.config: ContainerConfig = image.config.get("config") or {}
 
@@ -176,6 +177,7 @@ class _Draft:
                 *isolation.time_zone(request),
                 *isolation.read_only_scratch(request),
                 *asked,
+                *self.secret_mounts(),
             ),
             namespaces=chosen,
         )
@@ -198,10 +200,7 @@ class _Draft:
         health = health_options(request, self.config)
         if health is not None:
             record["health"] = health._asdict()
-        if self.gathered is not None:
-            record["mounts"] = list(self.gathered.documents)
-            record["further_chain"] = list(self.gathered.chain)
-            record["anonymous_volumes"] = [e.name for e in self.gathered.volumes if e.anonymous]
+        self.note_mounts(record)
         store.write_spec(self.scratch, spec)
         store.write_record(self.scratch, record)
         container = Container(engine.paths, record)
@@ -226,6 +225,24 @@ class _Draft:
         place = Place(user, self.scratch, self.bundle)
         self.gathered = gather(self.engine, request, self.config, place, report)
         return self.gathered.mounts
+
+    def note_mounts(self, record: Record) -> None:
+        """What ``inspect``, ``rm`` and the next start must know of mounts and secrets."""
+        if self.secrets:
+            record["launch"]["secrets"] = self.secrets
+        if self.gathered is not None:
+            record["mounts"] = list(self.gathered.documents)
+            record["further_chain"] = list(self.gathered.chain)
+            record["anonymous_volumes"] = [e.name for e in self.gathered.volumes if e.anonymous]
+
+    def secret_mounts(self) -> tuple[Mount, ...]:
+        """``--secret``: what is shown as files."""
+        if not self.request.secret:
+            return ()
+        from rootless.engine.container_secrets import gather
+
+        mounts, self.secrets = gather(self.engine, self.request.secret, self.scratch, self.bundle)
+        return mounts
 
     def settled(self) -> AbstractContextManager[None]:
         """Volumes are there and stay while the container comes into being."""
@@ -329,6 +346,11 @@ def plan_of(engine: Engine, record: Record, spec: Spec, *, bundle: str) -> Launc
     # JSON knows no tuples.
     rootfs = rootfs._replace(lower=tuple(rootfs.lower), options=tuple(rootfs.options))
     process = spec["process"]
+    if launch.get("secrets"):  # in no document: they are added to what is executed only
+        from rootless.engine.container_secrets import variables
+
+        hidden = variables(launch["secrets"], bundle)
+        spec = {**spec, "process": {**process, "env": [*process["env"], *_joined(hidden)]}}
     return plan_launch(
         spec,
         rootfs,
@@ -344,6 +366,10 @@ def plan_of(engine: Engine, record: Record, spec: Spec, *, bundle: str) -> Launc
         preserve_fds=launch["preserve_fds"],
         init=launch["init"],
     )
+
+
+def _joined(variables: dict[str, str]) -> list[str]:
+    return [f"{name}={value}" for name, value in variables.items()]
 
 
 def _limits(request: RunRequest) -> tuple[Any, ...]:

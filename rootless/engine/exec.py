@@ -65,7 +65,12 @@ def plan_of(
     """How the process joins the container whose init is ``pid``."""
     pid = store.process_to_join(running_pid(container) if pid is None else pid)
     spec = container.spec()
-    process = _process(spec["process"], request, pid)
+    hidden: dict[str, str] = {}
+    if container.record["launch"].get("secrets"):
+        from rootless.engine.container_secrets import variables
+
+        hidden = variables(container.record["launch"]["secrets"], container.bundle)
+    process = _process(spec["process"], request, pid, hidden)
     return plan_exec(
         spec,
         process,
@@ -85,9 +90,12 @@ def plan_of(
     )
 
 
-def _process(of_container: Process, request: ExecRequest, pid: int) -> Process:
+def _process(
+    of_container: Process, request: ExecRequest, pid: int, hidden: dict[str, str]
+) -> Process:
+    """``hidden`` are variables of the container that no document has."""
     user = of_container["user"]
-    env = dict(each.partition("=")[::2] for each in of_container["env"])
+    env = dict(each.partition("=")[::2] for each in of_container["env"]) | hidden
     if request.user is not None:
         found = find_user(request.user, *_identity(pid))
         user = {"uid": found.uid, "gid": found.gid, "additionalGids": list(found.groups)}

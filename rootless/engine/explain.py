@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from rootless import events
 from rootless.engine.create import explain as plan_of_run
-from rootless.runtime import plan
+from rootless.runtime.explain import explain
 from rootless.typed import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -15,4 +15,4 @@ if TYPE_CHECKING:
 
 def explain_run(engine: Engine, request: RunRequest, report: Report = events.ignore) -> list[str]:
     """The launch plan of ``run``, one operation a line; nothing is done but a missing image pulled."""
-    return plan.explain(plan_of_run(engine, request, report))
+    return explain(plan_of_run(engine, request, report))

@@ -114,10 +114,16 @@ def _config(engine: Engine, container: Container, spec: Spec) -> dict[str, Any]:
         "ExposedPorts": of_image.get("ExposedPorts", {}),
         "Umask": f"{process['user'].get('umask', 0o022):04o}",
         "Timeout": settings.get("timeout", 0),
+        "Secrets": [_secret(each) for each in container.record["launch"].get("secrets", ())],
     }
     if of_image.get("Healthcheck") or settings.get("health_cmd"):
         document["Healthcheck"] = container.record.get("health") or of_image.get("Healthcheck")
     return document
+
+
+def _secret(described: dict[str, Any]) -> dict[str, Any]:
+    """Which secret it is, not what it says."""
+    return {key: value for key, value in described.items() if key != "File"}
 
 
 def _image_config(engine: Engine, container: Container) -> dict[str, Any]:

@@ -107,6 +107,76 @@ class OverlayInside(NamedTuple):
         )
 
 
+class Secret(NamedTuple):
+    """A file with a secret, and the name under which it is shown; an absolute one is a place of its own."""
+
+    file: str
+    name: str
+    mode: int
+    uid: int
+    gid: int
+
+
+class ShowSecrets(NamedTuple):
+    """Show secrets as files in memory: they are in no layer and go with the container's mounts."""
+
+    directory: str
+    target: str
+    secrets: tuple[Secret, ...]
+
+    def apply(self, root: Root) -> None:
+        apart = [each for each in self.secrets if each.name.startswith("/")]
+        below = [each for each in self.secrets if not each.name.startswith("/")]
+        flags = mount.MS_NOSUID | mount.MS_NODEV | mount.MS_NOEXEC
+        place = open_mount_point(root.fd, self.target, is_directory=True)
+        for group in filter(None, (apart, below)):
+            mount.mount("tmpfs", f"/proc/self/fd/{place}", "tmpfs", flags, "mode=755")
+            top = mount.open_in_root(
+                root.fd, self.target, os.O_RDONLY | os.O_DIRECTORY, resolve=PLAIN
+            )
+            for each in group:
+                self._write(each, top)
+            if group is apart:  # the files stay where they are shown; the directory goes
+                for each in group:
+                    _show(root, each, top)
+                mount.unmount(f"/proc/self/fd/{top}", mount.MNT_DETACH)
+            else:
+                mount.remount_bind(f"/proc/self/fd/{top}", flags | mount.MS_RDONLY)
+            os.close(top)
+        os.close(place)
+
+    def _write(self, secret: Secret, top: int) -> None:
+        source = os.open(f"{self.directory}/{secret.file}", os.O_RDONLY | os.O_CLOEXEC)
+        name = secret.file if secret.name.startswith("/") else secret.name
+        for depth in range(1, name.count("/") + 1):
+            try:
+                os.mkdir("/".join(name.split("/")[:depth]), 0o755, dir_fd=top)
+            except FileExistsError:
+                pass
+        target = os.open(
+            name, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600, dir_fd=top
+        )
+        while os.sendfile(target, source, None, 1 << 20):
+            pass
+        os.fchown(target, secret.uid, secret.gid)
+        os.fchmod(target, secret.mode)
+        os.close(target)
+        os.close(source)
+
+    def __str__(self) -> str:
+        names = ", ".join(each.name for each in self.secrets)
+        return f"show secrets in memory on {self.target}: {names}"
+
+
+def _show(root: Root, secret: Secret, top: int) -> None:
+    part = os.open(secret.file, os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=top)
+    tree = mount.clone_tree("", recursive=False, directory_fd=part)
+    place = open_mount_point(root.fd, secret.name, is_directory=False)
+    attach(tree, place, mount.MOUNT_ATTR_RDONLY, recursive=False)
+    os.close(tree)
+    os.close(part)
+
+
 class ChangeOwner(NamedTuple):
     """Give a tree of the host to a user of the container (``:U``)."""
 

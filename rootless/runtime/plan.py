@@ -1,4 +1,4 @@
-"""Spec, Rootfs, id map and host facts to a LaunchPlan.  Pure; ``explain`` prints it."""
+"""Spec, Rootfs, id map and host facts to a LaunchPlan.  Pure; ``runtime.explain`` prints it."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from rootless.rootfs import Rootfs
     from rootless.runtime.operations import Operation
     from rootless.runtime.spec import Mount, Process, Spec
-    from rootless.userns.idmap import IdMap, IdRange
+    from rootless.userns.idmap import IdMap
 
 _MOUNT_FLAGS = {
     "ro": mount.MS_RDONLY,
@@ -249,7 +249,22 @@ def _mount(each: Mount, kernel: Kernel, kinds: set[str]) -> list[Operation]:
     flags, rest = _flags(options)
     if kind == "tmpfs" and "copy-up" in options:
         return [op.CopyUpTmpfs(target, flags, rest)]
+    if kind == "tmpfs" and "secrets=" in rest:
+        return [_secrets(target, options)]
     return [op.MountNew(kind, target, flags, rest, resolve)]
+
+
+def _secrets(target: str, options: list[str]) -> Operation:
+    """``secrets=DIRECTORY`` and for each file in it ``secret=MODE:UID:GID:FILE:NAME``."""
+    from rootless.runtime.mount_operations import Secret, ShowSecrets
+
+    pairs = [option.partition("=")[::2] for option in options]
+    found = []
+    for key, value in pairs:
+        if key == "secret":
+            mode, uid, gid, file, name = value.split(":", 4)
+            found.append(Secret(file, name, int(mode, 8), int(uid), int(gid)))
+    return ShowSecrets(dict(pairs)["secrets"], target, tuple(found))
 
 
 def _cgroup(
@@ -451,46 +466,3 @@ def _rlimit_number(name: str) -> int:
     if number is None:
         raise InvalidRequest(f"unknown resource limit {name}")
     return int(number)
-
-
-def explain(plan: LaunchPlan) -> list[str]:
-    """The plan in words, one line a step, in the order of events."""
-    lines = [f"join the {kind} namespace {path}" for kind, path in plan.join]
-    if plan.id_map is not None:
-        lines.append("new user namespace")
-        lines += _explain_ids("uid", plan.id_map.uids) + _explain_ids("gid", plan.id_map.gids)
-    flags = plan.unshare | plan.unshare_late
-    lines += [f"new {kind} namespace" for kind, flag in namespace.FLAGS.items() if flags & flag]
-    lines += [str(operation) for operation in plan.operations]
-    return lines + _explain_process(plan.process)
-
-
-def _explain_ids(kind: str, ranges: tuple[IdRange, ...]) -> list[str]:
-    return [
-        f"map {kind} {each.inside} to {each.outside} of the host ({each.size} ids)"
-        for each in ranges
-    ]
-
-
-def _explain_process(process: ProcessPlan) -> list[str]:
-    from rootless.kernel.capability import NAMES
-
-    names = NAMES.split()
-    kept = [name for number, name in enumerate(names) if process.effective >> number & 1]
-    lines = [
-        "start a session of its own" + (" on the terminal" if process.terminal else ""),
-        f"become {process.uid}:{process.gid}",
-        f"work in {process.cwd}",
-    ]
-    if process.no_new_privileges:
-        lines.append("set no_new_privs")
-    if process.landlock:
-        what = "execution" if process.landlock == EXECUTE | REFER else "all file access"
-        lines.append(f"restrict {what} to the container's root (Landlock)")
-    lines.append("keep the capabilities " + (", ".join(kept) or "none"))
-    if process.filter:
-        lines.append(f"load a seccomp filter of {len(process.filter) // 8} instructions")
-    return [
-        *lines,
-        "execute " + " ".join(process.args) + (" below an init" if process.init else ""),
-    ]
