@@ -378,6 +378,71 @@ def test_row_18_other_registries_and_mirrors_get_nothing(
     assert elsewhere.requests
 
 
+def test_row_18_a_push_that_is_sent_elsewhere_takes_nothing_along(
+    logged_in: Rootless, hostile: HostileRegistry, elsewhere: HostileRegistry
+):
+    """The registry chooses where uploads go: the layer may follow, the credentials may not."""
+    hostile.image("evil", busybox_layer())
+    logged_in("pull", "-q", f"{hostile.address}/evil:latest")
+    hostile.challenge = 'Basic realm="here"'
+    for answer in (
+        Answer(b"", 202, (("Location", f"http://{elsewhere.address}/upload?state=1"),)),
+        Answer(b"", 307, (("Location", f"http://{elsewhere.address}/v2/evil/blobs/uploads/"),)),
+    ):
+        hostile.answers["/v2/evil/blobs/uploads/"] = answer
+        hostile.answers = {
+            path: each for path, each in hostile.answers.items() if "sha256" not in path
+        }
+        elsewhere.challenge = 'Basic realm="and here"'
+        logged_in("push", "-q", f"{hostile.address}/evil:latest", check=False, timeout_s=60)
+    assert any(BASIC in each for each in credentials_seen(hostile))
+    assert elsewhere.requests  # the layer did go there
+    assert credentials_seen(elsewhere) == []
+    assert not any(PASSWORD in str(each) or BASIC in str(each) for each in elsewhere.requests)
+
+
+def test_row_18_a_token_is_for_the_registry_only(
+    logged_in: Rootless, hostile: HostileRegistry, elsewhere: HostileRegistry
+):
+    """A bearer token is a credential too, also where the registry made it itself."""
+    layer = busybox_layer()
+    manifest = hostile.image("evil", layer)
+    hostile.answers["/token"] = Answer(oci.encode({"token": "t0ken-of-mine"}))
+    hostile.challenge = f'Bearer realm="http://{hostile.address}/token",service="s"'
+    blob = f"/v2/evil/blobs/{manifest['layers'][0]['digest']}"
+    elsewhere.challenge = f'Bearer realm="http://{elsewhere.address}/token",service="s"'
+    location = (("Location", f"http://{elsewhere.address}/v2/evil/x"),)
+    hostile.answers[blob] = Answer(b"", 307, location)
+    logged_in("pull", "-q", f"{hostile.address}/evil:latest", check=False)
+    assert any("t0ken-of-mine" in each for each in credentials_seen(hostile))
+    assert elsewhere.requests
+    assert credentials_seen(elsewhere) == []
+    # Nor does the challenge of that other host make us ask its token server.
+    assert not [each for each in elsewhere.requests if each.path.startswith("/token")]
+
+
+def test_row_18_a_refresh_token_is_posted_to_nobody_else(
+    client: Rootless, hostile: HostileRegistry, elsewhere: HostileRegistry, tmp_path: Path
+):
+    path = tmp_path / "auth.json"
+    entry = {"auth": base64.b64encode(b"<token>:").decode(), "identitytoken": PASSWORD}
+    path.write_text(json.dumps({"auths": {hostile.address: entry}}))
+    path.chmod(0o600)
+    client.environment["REGISTRY_AUTH_FILE"] = str(path)
+    hostile.image("evil", busybox_layer())
+    for realm in (
+        f"http://{elsewhere.address}/token",
+        f"http://{hostile.address}@{elsewhere.address}/token",
+        f"http://{elsewhere.address}/token?x=http://{hostile.address}/",
+        f"http://{hostile.address}.{elsewhere.address}/token",
+        f"//{elsewhere.address}/token",
+    ):
+        hostile.challenge = f'Bearer realm="{realm}",service="s",scope="repository:evil:pull"'
+        client("pull", "-q", f"{hostile.address}/evil:latest", check=False)
+    assert not any(PASSWORD in str(each) for each in elsewhere.requests)
+    assert not any(PASSWORD in str(each) for each in hostile.requests)
+
+
 def test_row_18_a_password_appears_nowhere(
     logged_in: Rootless, hostile: HostileRegistry, tmp_path: Path
 ):

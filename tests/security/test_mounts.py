@@ -218,21 +218,57 @@ def test_row_8_volumes_over_the_kernels_files_are_refused(
         assert "would hide what the kernel says there" in said
 
 
+def volumes(rootless: Rootless) -> set[str]:
+    return set(rootless("volume", "ls", "-q").stdout.split())
+
+
 @pytest.mark.parametrize(
-    "volume", ["/proc", "/sys", "/proc/self/attr", "/../proc", "/link", "/link/sys"]
+    "volume",
+    ["/proc", "/sys", "/proc/self/attr", "/../proc", "/link", "/link/sys", "/sys/fs", "/up", "/"],
 )
 def test_row_8_volumes_of_an_image_are_refused_there_as_well(
     rootless: Rootless, pulled: Callable[..., str], volume: str
 ):
-    image = pulled(oci.symlink("link", "/proc"), config={"Volumes": {volume: {}}})
-    result = rootless(
-        "run", "--rm", "--network=none", image, "cat", "/proc/self/mountinfo", check=False
-    )
-    assert result.exit_code in (0, 125), str(result)
-    for line in result.stdout.splitlines():
-        _, _, _, source, point, *_ = line.split()
-        if f"{point}/".startswith(("/proc/", "/sys/")):
-            assert "volumes" not in source and "containers" not in source, line
+    """CVE-2019-16884: the image brings the volume, and would switch confinement off with it."""
+    links = (oci.symlink("link", "/proc"), oci.symlink("up", "../../../sys"))
+    image = pulled(*links, config={"Volumes": {volume: {}, "/fine": {}}})
+    before = volumes(rootless)
+    for options in ((), ("--image-volume=tmpfs",), ("--read-only",), ("--privileged",), ("-d",)):
+        said = rootless.fails("run", "--rm", "--network=none", *options, image, "true")
+        assert volume.rpartition("/")[2] in said
+    # Nothing of the attempt stays, and the caller can have the image without its volumes.
+    assert volumes(rootless) == before
+    assert not rootless("ps", "-aq").stdout
+    options = ("--image-volume=ignore", "--network=none")
+    seen = rootless("run", "--rm", *options, image, "cat", "/proc/self/mountinfo").stdout
+    assert "/volumes/" not in seen
+
+
+def test_row_8_a_volume_of_an_image_is_there_where_it_may_be(
+    rootless: Rootless, pulled: Callable[..., str]
+):
+    """So that a refusal above is one of the place, not of volumes."""
+    image = pulled(config={"Volumes": {"/fine": {}}})
+    seen = rootless("run", "--rm", "--network=none", image, "cat", "/proc/self/mountinfo").stdout
+    assert [line for line in seen.splitlines() if line.split()[4] == "/fine"]
+
+
+def test_row_8_named_volumes_are_refused_there_too(rootless: Rootless, busybox: str):
+    rootless("volume", "create", "row8")
+    run = ("run", "--rm", "--network=none")
+    try:
+        for target in ("/proc", "/sys", "/proc/sys", "/sys/fs/cgroup", "/x/../sys"):
+            for option in (
+                ("-v", f"row8:{target}"),
+                (
+                    "--mount",
+                    f"type=volume,source=row8,target={target}",
+                ),
+            ):
+                said = rootless.fails(*run, *option, busybox, "true")
+                assert "would hide what the kernel says there" in said
+    finally:
+        rootless("volume", "rm", "row8")
 
 
 def test_row_8_a_link_of_the_image_does_not_lead_a_volume_there(

@@ -32,6 +32,7 @@ class Request(NamedTuple):
     method: str
     path: str
     headers: dict[str, str]
+    body: bytes = b""
 
 
 class HostileRegistry:
@@ -49,7 +50,7 @@ class HostileRegistry:
             def do_GET(self) -> None:
                 outer._answer(self)
 
-            do_HEAD = do_POST = do_GET
+            do_HEAD = do_POST = do_PUT = do_PATCH = do_DELETE = do_GET
 
             def log_message(self, format: str, *arguments: object) -> None:
                 pass
@@ -62,7 +63,8 @@ class HostileRegistry:
 
     def _answer(self, handler: BaseHTTPRequestHandler) -> None:
         path = handler.path
-        self.requests.append(Request(handler.command, path, dict(handler.headers.items())))
+        body = handler.rfile.read(int(handler.headers.get("Content-Length") or 0))
+        self.requests.append(Request(handler.command, path, dict(handler.headers.items()), body))
         answer = self.answers.get(path.partition("?")[0], Answer(b"{}", 404))
         if self.challenge and path.startswith("/v2/") and "Authorization" not in handler.headers:
             answer = Answer(b"{}", 401, (("WWW-Authenticate", self.challenge),))
