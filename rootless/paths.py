@@ -71,6 +71,11 @@ class Paths(NamedTuple):
         return f"{self.data}/secrets"
 
     @property
+    def journal(self) -> str:
+        """What happened; ``events`` shows it."""
+        return f"{self.data}/events/journal"
+
+    @property
     def scratch(self) -> str:
         """Everything unfinished; on the same file system as the rest of the data."""
         return f"{self.data}/scratch"

@@ -98,6 +98,7 @@ PANELS: dict[str, dict[str, tuple[str, str]]] = {
         "network rm": ("networks", "Remove networks"),
     },
     "Host": {
+        "events": ("events", "Show what happens to containers, images, networks and volumes"),
         "info": ("system", "Show what this host can do and what was chosen"),
         "doctor": ("doctor", "Try what works on this host, and say what would make it better"),
         "unshare": (

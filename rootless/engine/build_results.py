@@ -17,6 +17,7 @@ from rootless.image.documents import DOCKER_INDEX, INDEXES, OCI_INDEX, parse_ind
 from rootless.image.platforms import parse_platform, platform_text
 from rootless.image.reference import parse_reference
 from rootless.image.times import rfc3339
+from rootless.runtime.journal import note
 from rootless.typed import TYPE_CHECKING, Any, NamedTuple
 
 if TYPE_CHECKING:
@@ -75,6 +76,7 @@ def deliver(
         build_export.push(engine, request, names, report)
     image_id = stored[0].config_digest if len(stored) == 1 else top["digest"]
     _write_down(request, image_id, top, names)
+    note(engine.paths, "image", "build", id=image_id, name=str(names[0]) if names else "")
     return BuildResult(image_id, top["digest"], tuple(str(name) for name in names))
 
 

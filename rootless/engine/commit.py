@@ -18,6 +18,7 @@ from rootless.image.platforms import parse_platform, platform_of_machine, platfo
 from rootless.image.reference import parse_reference
 from rootless.image.times import rfc3339
 from rootless.runtime import container as store
+from rootless.runtime.journal import note, note_container
 from rootless.storage.compression import MEDIA_TYPES, compressor
 from rootless.typed import TYPE_CHECKING, Any, NamedTuple, cast
 
@@ -79,6 +80,7 @@ def commit(engine: Engine, request: CommitRequest) -> Digest:
                 engine.layout.put_blob(layer.path, layer.digest)
             engine.layers.sync()
         digest = _store(engine, documents, reference)
+    note_container(engine.paths, container.record, "commit", imageID=digest)
     if request.iidfile:
         _write(request.iidfile, digest)
     return digest
@@ -209,7 +211,9 @@ def import_image(engine: Engine, request: ImportRequest, report: Report = events
         )
         unpack_from(engine, image, [f"{scratch}/layer"], report=report)
         engine.layout.put_blob(f"{scratch}/layer", record.digest)
-        return _store(engine, documents, reference)
+        digest = _store(engine, documents, reference)
+    note(engine.paths, "image", "import", id=digest, name=str(reference or ""))
+    return digest
 
 
 def _repacked(engine: Engine, source: str, scratch: str) -> Record:

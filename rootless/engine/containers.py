@@ -9,6 +9,7 @@ import time
 from rootless import files
 from rootless.errors import Conflict, HostLacks
 from rootless.runtime import container as store
+from rootless.runtime.journal import note_container
 from rootless.typed import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
@@ -103,6 +104,7 @@ def drop(engine: Engine, container: Container, *, volumes: bool = False) -> None
         return
     finally:  # not before: while its container is there, nobody else can take a name away
         store.release_name(engine.paths, container.name, container.id)
+    note_container(engine.paths, container.record, "remove")
     discard(engine, doomed)
     if (volumes or container.record["auto_remove"]) and container.record.get("anonymous_volumes"):
         from rootless.engine.mounts import remove_anonymous
@@ -171,6 +173,7 @@ def rename(engine: Engine, name: str, new_name: str) -> None:
     store.claim_name(engine.paths, new_name, container.id)
     store.update_record(container, {"name": new_name})
     store.release_name(engine.paths, old_name, container.id)
+    note_container(engine.paths, container.record, "rename", oldName=old_name)
 
 
 def pause(engine: Engine, name: str) -> None:
@@ -180,6 +183,7 @@ def pause(engine: Engine, name: str) -> None:
     if container.status() == "paused":
         raise Conflict(f"container {container.name} is paused already")
     cgroup.freeze()
+    note_container(engine.paths, container.record, "pause")
 
 
 def unpause(engine: Engine, name: str) -> None:
@@ -189,6 +193,7 @@ def unpause(engine: Engine, name: str) -> None:
     if container.status() != "paused":
         raise Conflict(f"container {container.name} is not paused")
     cgroup.thaw()
+    note_container(engine.paths, container.record, "unpause")
 
 
 def _cgroup_of(container: Container) -> Cgroup:

@@ -18,6 +18,7 @@ from rootless.rootfs import Rootfs
 from rootless.runtime import container as store
 from rootless.runtime.container import Container
 from rootless.runtime.generate import generate
+from rootless.runtime.journal import note_container
 from rootless.runtime.options import Mount
 from rootless.runtime.plan import LaunchPlan, plan_launch
 from rootless.runtime.seccomp_cache import read_profile
@@ -113,6 +114,7 @@ def create(
             except BaseException:
                 let_go(prepared.container, alive)
                 raise
+        note_container(engine.paths, prepared.container.record, "create")
         if hold:
             return prepared._replace(alive=alive)
         let_go(prepared.container, alive)

@@ -15,6 +15,7 @@ from rootless.kernel import mount
 from rootless.runtime import container as store
 from rootless.runtime import launch, supervise
 from rootless.runtime.cgroup import Cgroup
+from rootless.runtime.journal import note_container
 from rootless.runtime.plan import LaunchPlan, plan_exec
 from rootless.runtime.users import MAX_FILE_BYTES, find_user
 from rootless.typed import TYPE_CHECKING
@@ -42,11 +43,13 @@ def execute(engine: Engine, request: ExecRequest) -> int:
     state = container.state() or {}
     place = state.get("cgroup")
     enter = Cgroup(place).add if place else None
+    note_container(engine.paths, container.record, "exec")
     if request.detach:
         return _detached(plan, enter)
-    if request.tty:
-        return _on_terminal(plan, enter, interactive=request.interactive)
-    return _on_streams(plan, enter, interactive=request.interactive)
+    run = _on_terminal if request.tty else _on_streams
+    code = run(plan, enter, interactive=request.interactive)
+    note_container(engine.paths, container.record, "exec_died", containerExitCode=code)
+    return code
 
 
 def running_pid(container: Container) -> int:

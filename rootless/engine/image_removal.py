@@ -14,6 +14,7 @@ from rootless.engine.images import find_entry, is_hexadecimal
 from rootless.errors import Conflict, InvalidRequest, NotFound, RootlessError
 from rootless.events import Notice, ignore
 from rootless.image.times import parse_since
+from rootless.runtime.journal import note
 from rootless.typed import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
@@ -87,6 +88,7 @@ def _remove_one(
     own = [each for each in own if each]
     if len(own) > 1 and (engine.layout.named(name) is not None or not is_hexadecimal(name)):
         engine.layout.untag(entry.reference)
+        note(engine.paths, "image", "untag", id=image_id_of(engine, entry), name=entry.reference)
         untagged.append(entry.reference)
         return
     if len(own) > 1 and not (request.force or request.all):
@@ -100,6 +102,7 @@ def _remove_one(
     engine.layout.remove(entry.digest)
     untagged.extend(own)
     deleted.append(image_id)
+    note(engine.paths, "image", "remove", id=image_id, name=entry.reference)
 
 
 def check_own(engine: Engine, name: str, entry: Entry) -> None:
@@ -156,6 +159,8 @@ def prune_images(engine: Engine, request: PruneImagesRequest, report: Report = i
                 request.all or not entry.reference
             ):
                 untagged.extend(each.reference for each in engine.layout.remove(entry.digest))
+    for image_id in dict.fromkeys(chosen.values()):
+        note(engine.paths, "image", "remove", id=image_id)
     size_bytes = _collect(engine, report, downloads=True)
     return Removed(
         tuple(each for each in untagged if each), tuple(dict.fromkeys(chosen.values())), size_bytes

@@ -9,6 +9,7 @@ from rootless.errors import InvalidRequest, NotFound, RegistryFailed
 from rootless.events import Notice, ignore
 from rootless.image.platforms import parse_platform
 from rootless.image.reference import is_qualified, parse_reference
+from rootless.runtime.journal import note
 from rootless.typed import TYPE_CHECKING, Any, NamedTuple
 
 if TYPE_CHECKING:
@@ -184,6 +185,7 @@ def tag(engine: Engine, source: str, targets: tuple[str, ...]) -> None:
         entry = find_entry(engine, source)
         for reference in references:
             engine.layout.tag(reference, entry.descriptor, source_digest=entry.source_digest)
+            note(engine.paths, "image", "tag", id=_id_of(engine, entry), name=str(reference))
 
 
 def untag(engine: Engine, image: str, names: tuple[str, ...] = ()) -> tuple[str, ...]:
@@ -200,7 +202,14 @@ def untag(engine: Engine, image: str, names: tuple[str, ...] = ()) -> tuple[str,
                 raise NotFound(f"{image} is not named {name}")
         for name in wanted:
             engine.layout.untag(name)
+            note(engine.paths, "image", "untag", id=_id_of(engine, entry), name=name)
     return tuple(wanted)
+
+
+def _id_of(engine: Engine, entry: Entry) -> str:
+    from rootless.engine.image_removal import image_id_of
+
+    return image_id_of(engine, entry)
 
 
 def _names_of(engine: Engine, entry: Entry) -> list[Entry]:

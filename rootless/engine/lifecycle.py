@@ -17,6 +17,7 @@ from rootless.runtime import attach as protocol
 from rootless.runtime import container as store
 from rootless.runtime import monitor
 from rootless.runtime.health import HealthOptions
+from rootless.runtime.journal import note_container
 from rootless.runtime.log import DRIVERS, LogOptions
 from rootless.runtime.relay import own_size
 from rootless.runtime.restart import parse_policy
@@ -205,6 +206,7 @@ def attach(
     """Join our streams to a running container; its exit code, or 0 after the detach keys."""
     container = store.find(engine.paths, name)
     endpoint = connect(container, protocol.WANTS_OUTPUT | protocol.GIVES_INPUT)
+    note_container(engine.paths, container.record, "attach")
     interactive = bool(container.record["settings"].get("interactive")) and not no_stdin
     session = _session(
         container,
@@ -254,6 +256,7 @@ def kill(engine: Engine, request: KillRequest) -> list[str]:
             ask_to_end(container)
         if not signal_init(container, number):
             raise Conflict(f"container {container.name} is not running")
+        note_container(engine.paths, container.record, "kill", signal=number)
     return list(request.containers)
 
 
@@ -278,6 +281,7 @@ def stop_one(
     if not wait_for_end(container, grace):
         signal_init(container, signal.SIGKILL)
         wait_for_end(container, None)
+    note_container(container.paths, record, "stop")
 
 
 def restart(engine: Engine, request: StopRequest) -> list[str]:
@@ -287,6 +291,7 @@ def restart(engine: Engine, request: StopRequest) -> list[str]:
         if container.state() is not None:
             stop_one(container, signal_name=request.signal, grace_s=request.time)
         launch(engine, prepare(engine, container))
+        note_container(engine.paths, container.record, "restart")
     return list(request.containers)
 
 

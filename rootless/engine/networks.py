@@ -11,6 +11,7 @@ from rootless.errors import Conflict, InvalidRequest, NotFound, Unsupported
 from rootless.network import records
 from rootless.network.backend import BACKENDS
 from rootless.runtime import container as store
+from rootless.runtime.journal import note
 from rootless.typed import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -81,6 +82,7 @@ def create(engine: Engine, request: NetworkCreateRequest) -> NetworkRecord:
             "options": options,
         }
         records.write_new(directory, record)
+    note(engine.paths, "network", "create", id=record["id"], name=record["name"])
     return record
 
 
@@ -207,6 +209,7 @@ def remove(engine: Engine, request: NetworkRemoveRequest) -> list[str]:
             refuse_in_use(record["name"], users(engine, record["name"]))
             records.remove(directory, record["name"])
         removed.append(record["name"])
+        note(engine.paths, "network", "remove", id=record["id"], name=record["name"])
     _settle(engine)
     return removed
 
@@ -228,6 +231,7 @@ def prune(engine: Engine, filters: tuple[str, ...] = ()) -> list[str]:
             ):
                 records.remove(directory, record["name"])
                 removed.append(record["name"])
+                note(engine.paths, "network", "remove", id=record["id"], name=record["name"])
     _settle(engine)
     return removed
 

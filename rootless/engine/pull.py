@@ -24,6 +24,7 @@ from rootless.image.platforms import (
 from rootless.registry import policy
 from rootless.registry.part import StalePart
 from rootless.registry.transfer import Fetch, Job
+from rootless.runtime.journal import note
 from rootless.typed import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
@@ -180,6 +181,7 @@ def _store(engine: Engine, remote: Remote, client: Client, report: Report) -> Pu
             source_digest=remote.top.descriptor["digest"],
         )
     digest = remote.top.descriptor["digest"]
+    note(engine.paths, "image", "pull", id=image.image_id, name=str(reference))
     return PullResult(image._replace(reference=str(reference)), digest, is_new)
 
 

@@ -22,6 +22,7 @@ from rootless.image.documents import (
 from rootless.image.reference import parse_reference
 from rootless.registry import signing
 from rootless.registry.upload import Upload, file_blob
+from rootless.runtime.journal import note
 from rootless.typed import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
@@ -117,6 +118,7 @@ def _push_one(engine: Engine, request: PushRequest, report: Report) -> PushResul
                     signing.sign(client, target, result.digest, key=key, scratch=scratch)
         finally:
             client.close()
+    note(engine.paths, "image", "push", id=result.digest, name=str(target))
     return result
 
 

@@ -12,6 +12,7 @@ from rootless.engine.surroundings import make_cgroup
 from rootless.errors import RootlessError
 from rootless.runtime import container as store
 from rootless.runtime import launch, supervise
+from rootless.runtime.journal import note_container
 from rootless.typed import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
@@ -157,7 +158,10 @@ def _stand_by(
     forwarding = supervise.Forwarding(supervise.sender(created.pid))
     try:
         launch.start(created)
-        return supervise.stand_by(created.pid, link, broken)
+        note_container(container.paths, container.record, "start")
+        code = supervise.stand_by(created.pid, link, broken)
+        note_container(container.paths, container.record, "died", containerExitCode=code)
+        return code
     finally:
         forwarding.close()
 

@@ -8,6 +8,7 @@ from rootless import files
 from rootless.engine.mount_options import check_driver
 from rootless.engine.mounts import uses
 from rootless.errors import Conflict, InvalidRequest, NotFound, RootlessError
+from rootless.runtime.journal import note
 from rootless.storage.volumes import Volumes
 from rootless.typed import TYPE_CHECKING, NamedTuple
 
@@ -55,7 +56,9 @@ def create(engine: Engine, request: CreateVolumeRequest) -> Volume:
     labels, options = _pairs(request.label), _pairs(request.opt)
     if request.ignore and request.name is not None:
         return volumes.ensure(request.name, labels=labels, options=options)
-    return volumes.create(request.name, labels=labels, options=options)
+    volume = volumes.create(request.name, labels=labels, options=options)
+    note(engine.paths, "volume", "create", id=volume.name)
+    return volume
 
 
 def _pairs(texts: Iterable[str]) -> dict[str, str]:
@@ -157,6 +160,7 @@ def remove(engine: Engine, request: RemoveVolumesRequest) -> list[str]:
                 raise
         else:
             removed.append(name)
+            note(engine.paths, "volume", "remove", id=full_name)
     return removed
 
 

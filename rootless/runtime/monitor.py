@@ -18,6 +18,7 @@ from rootless.runtime import attach, launch, supervise
 from rootless.runtime import container as store
 from rootless.runtime.clients import HIGH_WATER, Clients
 from rootless.runtime.health import Health, HealthOptions
+from rootless.runtime.journal import note_container
 from rootless.runtime.log import LogOptions, LogWriter
 from rootless.runtime.relay import set_size
 from rootless.runtime.restart import RestartPolicy
@@ -202,6 +203,7 @@ class Monitor:
             self._write_state(started, attachment)
             self.network_fds = self.link.fds() if self.link is not None else ()
             launch.start(created)
+            self._note("start")
         except BaseException:
             launch.kill(created.pid)
             self._close_network()
@@ -215,6 +217,7 @@ class Monitor:
         self._serve()
         code = self._reap()
         self._remember(started, code)
+        self._note("died", containerExitCode=code)
         return code
 
     def _start_health(self) -> None:
@@ -223,6 +226,9 @@ class Monitor:
             return
 
         def changed(document: dict[str, object]) -> None:
+            before = self.state.get("health", {}).get("Status", "starting")
+            if document["Status"] != before:
+                self._note("health_status", health_status=document["Status"])
             self.state["health"] = document
             store.write_state(self.container, self.state)
 
@@ -470,6 +476,11 @@ class Monitor:
             "restarts": self.restarts,
         }
         store.update_record(self.container, {"last": last})
+        if last["oom_killed"]:
+            self._note("oom")
+
+    def _note(self, action: str, **attributes: object) -> None:
+        note_container(self.container.paths, self.container.record, action, **attributes)
 
     def _was_out_of_memory(self) -> bool:
         return self.watch.cgroup is not None and self.watch.cgroup.oom_kills() > 0
