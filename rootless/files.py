@@ -7,10 +7,10 @@ or nothing, and whatever a killed process leaves lies in ``scratch/`` or ``trash
 from __future__ import annotations
 
 import os
-from contextlib import contextmanager
 from fcntl import LOCK_EX, LOCK_NB, LOCK_SH, flock
 
 from rootless.errors import Conflict
+from rootless.lean import contextmanager
 from rootless.typed import TYPE_CHECKING
 
 if TYPE_CHECKING:

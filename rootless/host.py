@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import os
-from functools import cached_property
 
 from rootless import probes
 from rootless.kernel import capability
+from rootless.lean import cached_property
 from rootless.typed import TYPE_CHECKING
 from rootless.userns import idmap
 

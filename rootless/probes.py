@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import time
-from zlib import crc32
+from binascii import crc32
 
 from rootless import files
 from rootless.errors import RootlessError

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import os
-from functools import cached_property
 
 from rootless.errors import StoreFailed
 from rootless.events import Notice
+from rootless.lean import cached_property
 from rootless.paths import discover, private_directory
 from rootless.typed import TYPE_CHECKING
 

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import os
-import signal
 import time
 
 from rootless import files
 from rootless.errors import Conflict, HostLacks
+from rootless.lean import signal
 from rootless.runtime import container as store
 from rootless.runtime.journal import note_container
 from rootless.typed import TYPE_CHECKING, NamedTuple

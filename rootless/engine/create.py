@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from contextlib import nullcontext
 
 from rootless import events, files
 from rootless.engine import connectivity, isolation, tiers
@@ -14,6 +13,7 @@ from rootless.engine.names import random_name
 from rootless.engine.surroundings import kernel_facts, profile_of, seccomp_filter
 from rootless.engine.sweep import sweep_containers
 from rootless.errors import Conflict, InvalidRequest, NotFound, StoreFailed
+from rootless.lean import contextmanager
 from rootless.rootfs import Rootfs
 from rootless.runtime import container as store
 from rootless.runtime.container import Container
@@ -25,7 +25,7 @@ from rootless.runtime.seccomp_cache import read_profile
 from rootless.typed import TYPE_CHECKING, Any, NamedTuple
 
 if TYPE_CHECKING:
-    from contextlib import AbstractContextManager
+    from collections.abc import Iterator
 
     from rootless.engine import Engine
     from rootless.engine.mounts import Gathered
@@ -246,13 +246,16 @@ class _Draft:
         mounts, self.secrets = gather(self.engine, self.request.secret, self.scratch, self.bundle)
         return mounts
 
-    def settled(self) -> AbstractContextManager[None]:
+    @contextmanager
+    def settled(self) -> Iterator[None]:
         """Volumes are there and stay while the container comes into being."""
         if self.gathered is None:
-            return nullcontext()
+            yield
+            return
         from rootless.engine.mounts import settled
 
-        return settled(self.engine, self.gathered, self.rootfs, owner=self.owner)
+        with settled(self.engine, self.gathered, self.rootfs, owner=self.owner):
+            yield
 
     def network(self, report: Report) -> tuple[Backend, NetworkRequest]:
         """Which network it gets."""

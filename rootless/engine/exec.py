@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import signal
 
 from rootless.engine.surroundings import (
     kernel_facts,
@@ -12,6 +11,7 @@ from rootless.engine.surroundings import (
 )
 from rootless.errors import Conflict
 from rootless.kernel import mount
+from rootless.lean import signal
 from rootless.runtime import container as store
 from rootless.runtime import launch, supervise
 from rootless.runtime.cgroup import Cgroup

@@ -7,7 +7,6 @@ anonymous ones back when the container does not come into being.
 from __future__ import annotations
 
 import os
-from contextlib import contextmanager
 
 from rootless import files
 from rootless.engine.mount_options import (
@@ -22,6 +21,7 @@ from rootless.engine.mount_options import (
 )
 from rootless.engine.requests import MountRequest
 from rootless.errors import HostLacks, InvalidRequest, NotFound, StoreFailed
+from rootless.lean import contextmanager
 from rootless.runtime import container as store
 from rootless.runtime.options import Mount
 from rootless.runtime.parameters import check_target, clean_target

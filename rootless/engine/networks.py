@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import os
-from contextlib import contextmanager
 
 from rootless import files
 from rootless.engine.connectivity import USER, refuse_in_use, write_texts
 from rootless.errors import Conflict, InvalidRequest, NotFound, Unsupported
+from rootless.lean import contextmanager
 from rootless.network import records
 from rootless.network.backend import BACKENDS
 from rootless.runtime import container as store

@@ -6,8 +6,7 @@ the types declared here, or raises ImageRefused.  Unknown fields are kept; null 
 
 from __future__ import annotations
 
-import json
-
+from rootless import lean
 from rootless.errors import ImageRefused, Unsupported
 from rootless.image.digest import ChainID, DiffID, Digest, parse_digest
 from rootless.typed import TYPE_CHECKING, Any, NamedTuple, NoReturn, NotRequired, TypedDict, cast
@@ -294,7 +293,7 @@ def parse_descriptor(value: object, *, name: str) -> Descriptor:
 
 def to_json(document: object) -> bytes:
     """The JSON text of a document, the same for the same document."""
-    return json.dumps(document, ensure_ascii=False, separators=(",", ":")).encode()
+    return lean.dumps(document, ensure_ascii=False).encode()
 
 
 _DESCRIPTOR_TYPES = {
@@ -366,20 +365,16 @@ def _parse_object(content: bytes, name: str) -> dict[str, Any]:
         _refuse(name, f"is larger than {DOCUMENT_LIMIT >> 20} MiB")
     try:
         text = content.decode()
-        document = json.loads(text, parse_constant=_no_constant)
+        document = lean.loads(text)
         if "\\u" in text:
             # Half of a surrogate pair is text that can be neither printed nor written again.
-            json.dumps(document, ensure_ascii=False).encode()
+            lean.dumps(document, ensure_ascii=False).encode()
     except (ValueError, RecursionError) as error:
         _refuse(name, f"is not JSON: {error}")
     if not isinstance(document, dict):
         _refuse(name, "is not a JSON object")
     _drop_nulls(document)
     return document
-
-
-def _no_constant(text: str) -> NoReturn:
-    raise ValueError(f"{text} is not JSON")
 
 
 def _check_manifest(document: Any, name: str) -> Manifest:

@@ -8,10 +8,9 @@ hashes nothing; it may be deleted at any time.
 from __future__ import annotations
 
 import errno
-import json
 import os
 
-from rootless import files
+from rootless import files, lean
 from rootless.errors import (
     ImageRefused,
     InvalidRequest,
@@ -200,7 +199,7 @@ class Layout:
     def _record(self, descriptor: Descriptor) -> Image:
         path = f"{self._records}/{encoded(descriptor['digest'])}.json"
         try:
-            record = json.loads(files.read_bytes(path))
+            record = lean.loads(files.read_bytes(path))
             return Image(
                 reference="",
                 manifest_descriptor=record["manifest_descriptor"],
@@ -379,7 +378,7 @@ class Layout:
     def _read_index(self) -> ImageIndex:
         path = f"{self.path}/index.json"
         try:
-            index = json.loads(files.read_bytes(path))
+            index = lean.loads(files.read_bytes(path))
             if not all(map(_is_line, index["manifests"])):
                 raise ValueError("it has an entry that is no descriptor")
         except FileNotFoundError:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import time
 
-from rootless import files
+from rootless import files, lean
 from rootless.errors import Conflict, InvalidRequest, NotFound, StoreFailed
 from rootless.typed import TYPE_CHECKING, Any, NamedTuple, NotRequired, TypedDict
 
@@ -335,10 +335,8 @@ def process_to_join(pid: int) -> int:
 
 
 def _read_json(path: str) -> Any:
-    import json
-
     try:
-        return json.loads(files.read_bytes(path))
+        return lean.loads(files.read_bytes(path))
     except (FileNotFoundError, NotADirectoryError):
         raise NotFound(f"no file {path}") from None
     except ValueError as error:
@@ -346,6 +344,4 @@ def _read_json(path: str) -> Any:
 
 
 def _to_json(document: Any) -> bytes:
-    import json
-
-    return json.dumps(document, separators=(",", ":")).encode()
+    return lean.dumps(document).encode()

@@ -6,11 +6,11 @@ executes nothing.
 
 from __future__ import annotations
 
-import _signal  # type: ignore[import-not-found]  # the C module, without the enums on top of it
 import errno
 import os
 
 from rootless.kernel import link, trace
+from rootless.lean import signal
 from rootless.typed import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -26,11 +26,11 @@ def fork_program(channel: socket, *, terminal: bool, look: bool) -> None:
     With ``look`` the program is compared with our own interpreter before its first instruction, as the
     launcher does it for a container without init (CVE-2019-5736).  Raises OSError ELOOP when it is that.
     """
-    everything = _signal.valid_signals()
-    _signal.pthread_sigmask(_signal.SIG_BLOCK, everything)
+    everything = signal.valid_signals()
+    signal.pthread_sigmask(signal.SIG_BLOCK, everything)
     pid = os.fork()
     if pid == 0:
-        _signal.pthread_sigmask(_signal.SIG_UNBLOCK, everything)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, everything)
         os.setsid()
         if terminal:
             link.take_terminal(0)
@@ -43,8 +43,8 @@ def fork_program(channel: socket, *, terminal: bool, look: bool) -> None:
     for fd in (0, 1, 2):
         os.close(fd)
     while True:
-        number = _signal.sigwait(everything)
-        if number == _signal.SIGCHLD:
+        number = signal.sigwait(everything)
+        if number == signal.SIGCHLD:
             _reap_until(pid)
         else:
             os.kill(pid, number)

@@ -7,13 +7,13 @@ from __future__ import annotations
 
 import os
 import select
-import signal
 import struct
 import time
 
 from rootless import files
 from rootless.errors import RootlessError
 from rootless.kernel import process
+from rootless.lean import signal
 from rootless.runtime import attach, launch, supervise
 from rootless.runtime import container as store
 from rootless.runtime.clients import HIGH_WATER, Clients

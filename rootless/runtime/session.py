@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import os
 import select
-import signal
 import struct
 
 from rootless.errors import InvalidRequest
 from rootless.files import write_all
+from rootless.lean import signal
 from rootless.runtime import attach, supervise
 from rootless.typed import TYPE_CHECKING, NamedTuple
 

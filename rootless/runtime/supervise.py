@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import os
-import signal
 
+from rootless.lean import signal
 from rootless.typed import TYPE_CHECKING
 
 if TYPE_CHECKING:

@@ -7,10 +7,9 @@ in.  After another boot such a layer counts as missing, and is made again from i
 
 from __future__ import annotations
 
-import json
 import os
 
-from rootless import files
+from rootless import files, lean
 from rootless.errors import NotFound
 from rootless.typed import TYPE_CHECKING, NamedTuple, TypedDict
 
@@ -59,7 +58,7 @@ class LayerStore(NamedTuple):
             text = files.read_bytes(f"{self.directory(chain_id)}/layer.json")
         except FileNotFoundError:
             raise NotFound(f"layer {chain_id} is not unpacked") from None
-        record: LayerRecord = json.loads(text)
+        record: LayerRecord = lean.loads(text)
         return record
 
     def chain(self, chain_id: str | None) -> tuple[str, ...]:
@@ -95,7 +94,7 @@ class LayerStore(NamedTuple):
         record: LayerRecord = {"diff_id": diff_id, "parent": parent, "size": size_bytes}
         if kept:
             record["kept"] = kept
-        text = json.dumps(record, ensure_ascii=True, sort_keys=True)
+        text = lean.dumps(record, sort_keys=True)
         files.write_atomic(f"{scratch}/layer.json", text.encode(), durable=False)
         files.write_atomic(f"{scratch}/unsynced", _boot_id(), durable=False)
         target = self.directory(chain_id)

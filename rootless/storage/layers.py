@@ -6,10 +6,10 @@ HOST SIDE.  What touches files of subordinate ids is done by a child in the user
 from __future__ import annotations
 
 import os
-from contextlib import contextmanager
 
 from rootless.errors import StoreFailed
 from rootless.image.digest import ChainID, DiffID, Digest
+from rootless.lean import contextmanager
 from rootless.storage.layer_store import LayerStore
 from rootless.typed import TYPE_CHECKING, NamedTuple
 

@@ -22,6 +22,7 @@ MAY_IMPORT = {
     "__init__": set(),
     "__main__": {"cli"},
     "typed": set(),
+    "lean": set(),
     "errors": set(),
     "events": set(),
     "rootfs": set(),
@@ -42,7 +43,7 @@ MAY_IMPORT = {
     "cli": {"engine", "errors", "events"},
 }
 # Words and values without behaviour, which even the foundation speaks in.
-VALUES = {"rootless.typed", "rootless.image.digest", "rootless.userns.idmap"}
+VALUES = {"rootless.typed", "rootless.lean", "rootless.image.digest", "rootless.userns.idmap"}
 
 # Text and values in, values out: no file, no clock, no environment.
 PURE = (
