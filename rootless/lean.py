@@ -54,7 +54,9 @@ else:
             except StopIteration as stopped:
                 return stopped is not error
             except BaseException as raised:
-                if raised is not error:
+                # PEP 479: a StopIteration that leaves a generator arrives as the cause of another.
+                wrapped = isinstance(error, StopIteration) and raised.__cause__ is error
+                if raised is not error and not wrapped:
                     raise
                 error.__traceback__ = traceback
                 return False
