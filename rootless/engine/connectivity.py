@@ -59,6 +59,14 @@ def network_of(
     return NetworkRequest(mode, ports, options, mac_address=request.mac_address), ()
 
 
+def without_useless_ports(network: NetworkRequest, report: Report) -> NetworkRequest:
+    """On the host's network a program's ports are the host's: none can be published, and docker warns."""
+    if network.mode != "host" or not network.ports:
+        return network
+    report(events.Notice("published ports are discarded on the host's network", "warning"))
+    return network._replace(ports=())
+
+
 def with_ports_chosen(network: NetworkRequest) -> NetworkRequest:
     """Any free port becomes a certain one, which the container keeps.  Raises Conflict, HostLacks."""
     if not network.ports or network.mode in ("host", "none", "joined"):

@@ -260,6 +260,7 @@ class _Draft:
     def network(self, report: Report) -> tuple[Backend, NetworkRequest]:
         """Which network it gets."""
         asked, self.wishes = connectivity.network_of(self.request, self.config)
+        asked = connectivity.without_useless_ports(asked, report)
         network = connectivity.with_ports_chosen(asked)
         backend = connectivity.backend_of(
             self.engine,

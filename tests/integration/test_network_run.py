@@ -131,6 +131,15 @@ def test_ports_without_a_network_are_an_error(rootless, busybox):
     )
 
 
+def test_ports_on_the_hosts_network_are_discarded_and_it_is_said(rootless, busybox, held):
+    port = held.getsockname()[1]  # that it is taken is none of our business
+    result = rootless("run", "--rm", "--network", "host", "-p", f"{port}:80", busybox, "true")
+    assert result.stderr == "Warning: published ports are discarded on the host's network\n"
+    rootless("create", "--name", "discarded", "--network", "host", "-p", f"{port}:80", busybox)
+    assert rootless("port", "discarded").stdout == ""
+    rootless("rm", "discarded")
+
+
 def test_names_can_be_added_and_resolvers_chosen(rootless, busybox):
     flags = ("--network", "none", "--add-host", "db:10.1.2.3", "--dns", "10.9.9.9")
     more = ("--dns-search", "lan", "--dns-option", "ndots:2", "--hostname", "me")
