@@ -8,7 +8,7 @@ from rootless import events, files
 from rootless.engine import connectivity, isolation, tiers
 from rootless.engine import options as merge
 from rootless.engine.health import health_options
-from rootless.engine.identity import group_ids, user_of
+from rootless.engine.identity import group_ids, texts, user_of
 from rootless.engine.names import random_name
 from rootless.engine.surroundings import kernel_facts, profile_of, seccomp_filter
 from rootless.engine.sweep import sweep_containers
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from rootless.engine import Engine
     from rootless.engine.mounts import Gathered
     from rootless.engine.requests import RunRequest
+    from rootless.engine.user_namespaces import Chosen
     from rootless.events import Report
     from rootless.image.documents import ContainerConfig, Image
     from rootless.network.backend import Backend, NetworkRequest
@@ -100,7 +101,7 @@ def create(
     engine.tell_loss(report)
     if request.require:
         tiers.demand(engine.host, request.require)
-    with engine.use_store():
+    with engine.use_store(), _ids_reserved(engine, request):
         image = resolve_image(engine, request, report)
         with files.scratch(engine.paths.scratch, "container") as scratch:
             draft = _Draft(engine, request, image, scratch)
@@ -119,6 +120,13 @@ def create(
             return prepared._replace(alive=alive)
         let_go(prepared.container, alive)
         return prepared
+
+
+def _ids_reserved(engine: Engine, request: RunRequest) -> AbstractContextManager[object]:
+    """No two containers choose ids of their own at the same time."""
+    if not (request.userns or "").startswith("auto"):
+        return nullcontext()
+    return files.lock(f"{engine.paths.data}/ids.lock")
 
 
 def let_go(container: Container, alive: int) -> None:
@@ -157,15 +165,22 @@ class _Draft:
         engine, request = self.engine, self.request
         rootfs = engine.driver.rootfs(self.image.chain, self.scratch, volatile=request.rm)
         os.makedirs(f"{self.scratch}/rootfs", mode=0o755, exist_ok=True)
-        user = user_of(request.user or self.config.get("User") or "", rootfs, engine.id_map)
-        if request.group_add:
-            user = user._replace(
-                groups=user.groups + group_ids(request.group_add, rootfs, engine.id_map)
-            )
+        user, remapped = self.identity(rootfs)
+        id_map = engine.id_map
+        if remapped is not None:
+            id_map = remapped.id_map
+            if id_map != engine.id_map:
+                from rootless.engine import user_namespaces
+
+                rootfs = user_namespaces.rootfs_for(
+                    engine, remapped, self.image.chain, self.scratch, volatile=request.rm
+                )
         asked = self.mounts(user, report)
         self.rootfs, self.owner = rootfs, (user.uid, user.gid)
         backend, network = self.network(report)
         chosen = isolation.namespaces(engine, request)
+        if remapped is not None and remapped.join:
+            chosen.setdefault("user", remapped.join)
         if not backend.new_namespace:
             chosen.setdefault("network", "host")
         isolation.check_hostname(request, chosen)
@@ -176,6 +191,7 @@ class _Draft:
             container_id=self.id,
             mounts=(
                 *self.identity_mounts(backend, network),
+                *self.passwd_mount(remapped, rootfs),
                 *isolation.time_zone(request),
                 *isolation.read_only_scratch(request),
                 *asked,
@@ -185,9 +201,24 @@ class _Draft:
         )
         if any(getattr(request, field) for field in merge.CONFINING):
             options = self.confined(options)
-        spec = generate(options, engine.id_map, rootfs_path=f"{self.bundle}/rootfs")
+        spec = generate(options, id_map, rootfs_path=f"{self.bundle}/rootfs")
         record = self.record(options, backend.name)
-        record["launch"] = {
+        record["launch"] = self.launch(options, rootfs, network)
+        self.describe(record, remapped, rootfs)
+        store.write_spec(self.scratch, spec)
+        store.write_record(self.scratch, record)
+        container = Container(engine.paths, record)
+        plan = connectivity.joined(
+            engine, plan_of(engine, record, spec, bundle=self.scratch), backend, network
+        )
+        return Prepared(container, plan, backend, network)
+
+    def launch(
+        self, options: ContainerOptions, rootfs: Rootfs, network: NetworkRequest
+    ) -> dict[str, Any]:
+        """What of a launch is not in the spec."""
+        request = self.request
+        return {
             "rootfs": self.moved(rootfs)._asdict(),
             "seccomp": options.seccomp,
             "landlock": options.landlock,
@@ -199,17 +230,43 @@ class _Draft:
             "network": [network.mode, network.ports, network.options],
             "networks": [each._asdict() for each in self.wishes],
         }
-        health = health_options(request, self.config)
+
+    def describe(self, record: Record, remapped: Chosen | None, rootfs: Rootfs) -> None:
+        """Put into the record what only some containers have."""
+        if remapped is not None and remapped.id_map != self.engine.id_map:
+            from rootless.engine import user_namespaces
+
+            record["launch"]["id_map"] = user_namespaces.document(remapped)
+            record["launch"]["userns"] = remapped.mode
+            record["backends"]["storage"] = rootfs.driver
+        health = health_options(self.request, self.config)
         if health is not None:
             record["health"] = health._asdict()
         self.note_mounts(record)
-        store.write_spec(self.scratch, spec)
-        store.write_record(self.scratch, record)
-        container = Container(engine.paths, record)
-        plan = connectivity.joined(
-            engine, plan_of(engine, record, spec, bundle=self.scratch), backend, network
-        )
-        return Prepared(container, plan, backend, network)
+
+    def identity(self, rootfs: Rootfs) -> tuple[User, Chosen | None]:
+        """Who runs the program, and in which user namespace; None is a new one with the usual map."""
+        engine, request = self.engine, self.request
+        spec = request.user or self.config.get("User") or ""
+        chosen = None
+        if request.userns or request.uidmap or request.gidmap or request.subuidname:
+            from rootless.engine import user_namespaces
+
+            highest = 0
+            if (request.userns or "").startswith("auto"):
+                highest = user_namespaces.highest_id(*texts(rootfs, engine.id_map))
+            chosen = user_namespaces.choose(engine, request, highest_id=highest)
+            if chosen is not None:
+                spec = request.user or chosen.user or spec
+        user = user_of(spec, rootfs, engine.id_map)
+        if request.group_add:
+            groups = group_ids(request.group_add, rootfs, engine.id_map)
+            user = user._replace(groups=user.groups + groups)
+        if chosen is None and user.uid and (request.volume or request.mount):
+            from rootless.engine import user_namespaces
+
+            chosen = user_namespaces.for_image_user(engine, request, user)
+        return user, chosen
 
     def mounts(self, user: User, report: Report) -> tuple[Mount, ...]:
         """What was asked to be mounted; most containers have nothing."""
@@ -325,6 +382,18 @@ class _Draft:
             for name in written
         )
 
+    def passwd_mount(self, remapped: Chosen | None, rootfs: Rootfs) -> tuple[Mount, ...]:
+        """Where the caller is kept and the image does not know that user: /etc/passwd with a line more."""
+        if remapped is None or not remapped.user or self.request.user:
+            return ()
+        from rootless.engine.user_namespaces import passwd_with_caller
+
+        text = passwd_with_caller(self.engine, remapped, texts(rootfs, self.engine.id_map)[0])
+        if text is None:
+            return ()
+        files.write_atomic(f"{self.scratch}/passwd", text.encode(), mode=0o644, durable=False)
+        return (Mount("bind", f"{self.bundle}/passwd", "/etc/passwd", ("rbind", "rprivate")),)
+
     def moved(self, rootfs: Rootfs) -> Rootfs:
         """The same with the paths it will have."""
 
@@ -357,10 +426,15 @@ def plan_of(engine: Engine, record: Record, spec: Spec, *, bundle: str) -> Launc
 
         hidden = variables(launch["secrets"], bundle)
         spec = {**spec, "process": {**process, "env": [*process["env"], *_joined(hidden)]}}
+    other = None
+    if launch.get("id_map"):
+        from rootless.engine.user_namespaces import recorded
+
+        other = recorded(record)
     return plan_launch(
         spec,
         rootfs,
-        engine.id_map,
+        other or engine.id_map,
         kernel_facts(engine.host),
         filter=seccomp_filter(
             engine,
@@ -371,6 +445,7 @@ def plan_of(engine: Engine, record: Record, spec: Spec, *, bundle: str) -> Launc
         landlock=launch["landlock"],
         preserve_fds=launch["preserve_fds"],
         init=launch["init"],
+        store_map=engine.id_map if other is not None else None,
     )
 
 

@@ -16,7 +16,7 @@ from rootless.runtime import container as store
 from rootless.runtime import launch, supervise
 from rootless.runtime.cgroup import Cgroup
 from rootless.runtime.journal import note_container
-from rootless.runtime.plan import LaunchPlan, plan_exec
+from rootless.runtime.plan import LaunchPlan, keeps_groups, plan_exec
 from rootless.runtime.users import MAX_FILE_BYTES, find_user
 from rootless.typed import TYPE_CHECKING
 
@@ -79,7 +79,7 @@ def plan_of(
         process,
         pid,
         kernel_facts(engine.host),
-        groups_allowed=not engine.id_map.is_single,
+        groups_allowed=not engine.id_map.is_single and not keeps_groups(spec),
         filter=b""
         if request.privileged
         else seccomp_filter(

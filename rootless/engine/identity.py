@@ -6,7 +6,7 @@ import errno
 import os
 from stat import S_ISREG
 
-from rootless.errors import Unsupported
+from rootless.errors import InvalidRequest
 from rootless.kernel import mount
 from rootless.runtime.users import MAX_FILE_BYTES, User, find_group, find_user
 from rootless.typed import TYPE_CHECKING
@@ -28,9 +28,11 @@ def user_of(spec: str, rootfs: Rootfs, id_map: IdMap) -> User:
 
 
 def group_ids(specs: tuple[str, ...], rootfs: Rootfs, id_map: IdMap) -> tuple[int, ...]:
-    """``--group-add``: groups of the image by name or number.  Raises NotFound, Unsupported."""
+    """``--group-add``: groups of the image by name or number.  Raises NotFound, InvalidRequest."""
     if "keep-groups" in specs:
-        raise Unsupported("--group-add keep-groups is not supported")
+        if len(specs) > 1:
+            raise InvalidRequest("--group-add keep-groups excludes other groups")
+        return ()  # setgroups(2) is not called at all (runtime.plan.keeps_groups)
     _, group = texts(rootfs, id_map)
     return tuple(find_group(each, group) for each in specs)
 

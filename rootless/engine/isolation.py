@@ -41,7 +41,7 @@ def _namespace(engine: Engine, kind: str, value: str, flag: str) -> dict[str, st
         case "host":
             return {kind: "host"}
         case "container":
-            return _of_container(engine, kind, rest)
+            return of_container(engine, kind, rest)
         case "ns" if rest.startswith("/"):
             if not os.path.exists(rest):
                 raise NotFound(f"no namespace file {rest}")
@@ -51,7 +51,7 @@ def _namespace(engine: Engine, kind: str, value: str, flag: str) -> dict[str, st
     )
 
 
-def _of_container(engine: Engine, kind: str, name: str) -> dict[str, str]:
+def of_container(engine: Engine, kind: str, name: str) -> dict[str, str]:
     container = store.find(engine.paths, name)
     state = container.state()
     if state is None or "pid" not in state:

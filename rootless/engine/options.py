@@ -8,6 +8,7 @@ from __future__ import annotations
 from rootless.engine.requests import RunRequest
 from rootless.errors import InvalidRequest, Unsupported
 from rootless.runtime.options import CAPABILITIES, ContainerOptions, Mount
+from rootless.runtime.plan import KEEP_GROUPS
 from rootless.typed import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -40,7 +41,7 @@ _HANDLED = {
     *("device", "tz", "pid", "ipc", "uts", "cgroupns", "read_only_tmpfs", "init", "log_driver"),
     *("log_opt", "restart", "timeout", "detach_keys", "health_cmd", "health_interval"),
     *("health_timeout", "health_retries", "health_start_period", "health_start_interval"),
-    "require",
+    *("require", "userns", "uidmap", "gidmap", "subuidname", "subgidname"),
     *("health_on_failure", "no_healthcheck", "image_volume", "systemd", "sdnotify"),
 }
 
@@ -131,10 +132,15 @@ def container_options(
         capabilities=CAPABILITIES,
         shm_size_bytes=64 << 20 if request.shm_size is None else request.shm_size,
         oom_score_adj=request.oom_score_adj,
-        annotations=_pairs(request.annotation),
+        annotations=_annotations(request),
         preserve_fds=request.preserve_fds,
         init=request.init,
     )
+
+
+def _annotations(request: RunRequest) -> tuple[tuple[str, str], ...]:
+    keep = ((KEEP_GROUPS, "1"),) if "keep-groups" in request.group_add else ()
+    return (*_pairs(request.annotation), *keep)
 
 
 def _working_directory(request: RunRequest, config: ContainerConfig) -> str:

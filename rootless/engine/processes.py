@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 
 from rootless import files
+from rootless.engine.user_namespaces import map_of
 from rootless.errors import Conflict
 from rootless.runtime import container as store
 from rootless.typed import TYPE_CHECKING, NamedTuple
@@ -44,10 +45,11 @@ def processes(engine: Engine, name: str) -> list[Process]:
         raise Conflict(
             f"container {container.name} is not running", hint=f"rootless start {container.name}"
         )
+    id_map = map_of(engine, container.record)
     found = []
     for pid in host_pids(state):
         try:
-            found.append(_read(pid, engine.id_map))
+            found.append(_read(pid, id_map))
         except (OSError, ValueError, IndexError, KeyError):
             continue  # it has just ended
     return sorted(found, key=lambda each: each.pid)

@@ -54,13 +54,16 @@ def create(
     # The child's garbage collector must not touch, and so copy, the pages that we share.
     gc.disable()
     gc.freeze()
+    server = _start_fuse(plan) if plan.fuse_map is not None else -1
     forker = os.fork()
     if forker == 0:
         ours.close()
-        stage.run(plan, theirs, stdio)
+        stage.run(plan, theirs, stdio, fuse=server)
     gc.unfreeze()
     gc.enable()
     theirs.close()
+    if server >= 0:
+        os.close(server)
     pid = 0
     try:
         pid = _expect_pid(plan, ours)
@@ -83,6 +86,25 @@ def create(
             if child:
                 kill(child)
         raise
+
+
+def _start_fuse(plan: LaunchPlan) -> int:
+    """Start what will serve the root, as root of a user namespace with the map of the layers' owners.
+
+    Returns our end of a socket to it; it ends when that closes, or later when the container's mounts do.
+    """
+    from rootless.kernel import link
+    from rootless.userns import enter
+
+    read_end, write_end = link.descriptor_pair()
+
+    def serve() -> None:
+        os.close(write_end)
+        stage.serve_fuse(plan, read_end)
+
+    enter.spawn(serve, plan.fuse_map)  # type: ignore[arg-type]  # asked before
+    os.close(read_end)
+    return write_end
 
 
 def start(created: Created) -> None:

@@ -38,6 +38,8 @@ class Root:
     fd = -1
     terminal = -1
     fuse = -1  # where the process waits that will serve the root by FUSE
+    # Sources that were opened as the caller, whose files root of the container may not reach.
+    held: dict[str, int] = {}  # noqa: RUF012  # replaced, never changed
 
 
 class Operation(Protocol):
@@ -196,9 +198,11 @@ class BindMount(NamedTuple):
     resolve: int = PLAIN
 
     def apply(self, root: Root) -> None:
-        is_directory = S_ISDIR(os.stat(self.source).st_mode)
+        held = root.held.get(self.source)
+        source = self.source if held is None else f"/proc/self/fd/{held}"
+        is_directory = S_ISDIR(os.stat(source).st_mode)
         fd = open_mount_point(root.fd, self.target, is_directory=is_directory, resolve=self.resolve)
-        tree = mount.clone_tree(self.source, recursive=self.recursive)
+        tree = mount.clone_tree(source, recursive=self.recursive)
         attach(tree, fd, self.attributes, recursive=self.recursive_attributes)
         if self.propagation != MS_PRIVATE | MS_REC:
             mount.propagate(f"/proc/self/fd/{tree}", self.propagation)

@@ -50,6 +50,7 @@ _NEUTRAL = frozenset(
 )
 # A link of the image at one of these would lead a kernel file system elsewhere (CVE-2023-27561).
 _KERNEL_DIRECTORIES = ("/proc", "/sys", "/dev")
+KEEP_GROUPS = "run.oci.keep_original_groups"
 DEVICES = ("null", "zero", "full", "random", "urandom", "tty")
 _LINKS = (
     ("/proc/self/fd", "/dev/fd"),
@@ -59,6 +60,8 @@ _LINKS = (
     ("pts/ptmx", "/dev/ptmx"),
 )
 _DEFAULT_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+# Where everybody may go; only the container's own mounts cover it, until pivot_root takes them away.
+_NEUTRAL_TARGET = "/tmp"
 _LATE = namespace.CLONE_NEWCGROUP  # only after the launcher has moved us into our cgroup
 
 
@@ -110,6 +113,8 @@ class LaunchPlan(NamedTuple):
     fuse: tuple[str, ...] = ()
     oom_score_adj: int | None = None
     outlive: bool = False  # the program may go on when the launcher ends
+    fuse_map: IdMap | None = None  # the server's, where it is not the container's
+    hold: bool = False  # the caller's files must be opened before we are root inside
 
 
 def plan_launch(
@@ -122,9 +127,14 @@ def plan_launch(
     landlock: str = "",
     preserve_fds: int = 0,
     init: bool = False,
+    store_map: IdMap | None = None,
 ) -> LaunchPlan:
-    """How this host makes the container that ``spec`` describes."""
+    """How this host makes the container that ``spec`` describes.
+
+    ``store_map`` is that of the layers' owners, where the container has another ``id_map``.
+    """
     linux = spec["linux"]
+    hold = store_map is not None
     join = tuple((each["type"], each["path"]) for each in linux["namespaces"] if each.get("path"))
     kinds = {each["type"] for each in linux["namespaces"] if not each.get("path")}
     unshare = 0
@@ -136,11 +146,13 @@ def plan_launch(
         unshare=unshare & ~_LATE,
         unshare_late=unshare & _LATE,
         hide=any(kind == "pid" for kind, _ in join) or "pid" not in kinds,
-        operations=plan_filesystem(spec, rootfs, kinds, kernel),
+        operations=plan_filesystem(
+            spec, rootfs, kinds, kernel, target=_NEUTRAL_TARGET if hold else spec["root"]["path"]
+        ),
         process=plan_process(
             spec["process"],
             kernel,
-            groups_allowed=not id_map.is_single,
+            groups_allowed=not id_map.is_single and not keeps_groups(spec),
             filter=filter,
             landlock=landlock,
             preserve_fds=preserve_fds,
@@ -150,6 +162,8 @@ def plan_launch(
         if rootfs.driver == "fuse-overlayfs"
         else (),
         oom_score_adj=spec["process"].get("oomScoreAdj"),
+        fuse_map=store_map,
+        hold=hold,
     )
 
 
@@ -170,11 +184,10 @@ def _user_first(join: tuple[tuple[str, str], ...]) -> tuple[tuple[str, str], ...
 
 
 def plan_filesystem(
-    spec: Spec, rootfs: Rootfs, kinds: set[str], kernel: Kernel
+    spec: Spec, rootfs: Rootfs, kinds: set[str], kernel: Kernel, *, target: str
 ) -> tuple[Operation, ...]:
     """A mount may need a directory that an earlier one brings, so order is meaning."""
     linux = spec["linux"]
-    target = spec["root"]["path"]
     slave = any(
         option in ("rslave", "rshared", "slave", "shared")
         for each in spec["mounts"]
@@ -408,6 +421,11 @@ def plan_exec(
             preserve_fds=preserve_fds,
         ),
     )
+
+
+def keeps_groups(spec: Spec) -> bool:
+    """``--group-add keep-groups``, written as crun has it."""
+    return spec.get("annotations", {}).get(KEEP_GROUPS) == "1"
 
 
 def plan_process(

@@ -15,7 +15,7 @@ from resource import setrlimit
 
 from rootless.kernel import capability, landlock, link, namespace, process, trace
 from rootless.runtime import handshake, init
-from rootless.runtime.operations import Root
+from rootless.runtime.operations import BindMount, Root
 from rootless.typed import TYPE_CHECKING, NoReturn
 
 if TYPE_CHECKING:
@@ -28,8 +28,13 @@ _SYS_ADMIN = 1 << 21
 _FIRST_FREE_FD = 3
 
 
-def run(plan: LaunchPlan, channel: socket, stdio: tuple[int, int, int]) -> NoReturn:
-    """The forked child: enter the namespaces, fork init, report its pid and go."""
+def run(
+    plan: LaunchPlan, channel: socket, stdio: tuple[int, int, int], *, fuse: int = -1
+) -> NoReturn:
+    """The forked child: enter the namespaces, fork init, report its pid and go.
+
+    ``fuse`` leads to the process that will serve the root, where that is outside of our namespaces.
+    """
     step = handshake.STEP_JOIN
     try:
         process.set_parent_death_signal(_SIGKILL)
@@ -44,7 +49,8 @@ def run(plan: LaunchPlan, channel: socket, stdio: tuple[int, int, int]) -> NoRet
         if plan.id_map is not None:
             namespace.unshare(namespace.CLONE_NEWUSER)
         root = Root()
-        if plan.fuse:
+        root.fuse = fuse
+        if plan.fuse and fuse < 0:
             step = handshake.STEP_FORK
             root.fuse = _fork_fuse(plan, channel)
         step = handshake.STEP_NAMESPACES
@@ -74,6 +80,12 @@ def _init(plan: LaunchPlan, channel: socket, stdio: tuple[int, int, int], root: 
     try:
         if channel.recv(1) != handshake.MAPPED:
             os._exit(125)
+        if plan.hold:
+            root.held = {
+                each.source: os.open(each.source, os.O_PATH | os.O_CLOEXEC)
+                for each in plan.operations
+                if isinstance(each, BindMount)
+            }
         os.setresgid(0, 0, 0)
         os.setresuid(0, 0, 0)
         # The forker is gone, so the parent is the launcher now.  Its death before this line shows
@@ -265,18 +277,24 @@ def _fork_fuse(plan: LaunchPlan, channel: socket) -> int:
     try:
         os.close(write_end)
         channel.close()
-        process.set_name("rootless:[fuse]")
-        fd = link.receive_descriptor(read_end)
-        if fd >= 0:
-            process.set_parent_death_signal(0)
-            null = os.open("/dev/null", os.O_RDWR)
-            for standard in (0, 1, 2):  # it warns about its own defaults on standard error
-                os.dup2(null, standard)
-            os.dup2(fd, _FIRST_FREE_FD)
-            process.close_from(_FIRST_FREE_FD + 1)
-            os.setresgid(0, 0, 0)
-            os.setresuid(0, 0, 0)
-            os.setsid()
-            os.execve(plan.fuse[0], plan.fuse, {})
+        serve_fuse(plan, read_end)
     finally:
         os._exit(125)
+
+
+def serve_fuse(plan: LaunchPlan, channel: int) -> None:
+    """Become the server once the mount comes through ``channel``; returns when that closes instead."""
+    process.set_name("rootless:[fuse]")
+    fd = link.receive_descriptor(channel)
+    if fd < 0:
+        return
+    process.set_parent_death_signal(0)
+    null = os.open("/dev/null", os.O_RDWR)
+    for standard in (0, 1, 2):  # it warns about its own defaults on standard error
+        os.dup2(null, standard)
+    os.dup2(fd, _FIRST_FREE_FD)
+    process.close_from(_FIRST_FREE_FD + 1)
+    os.setresgid(0, 0, 0)
+    os.setresuid(0, 0, 0)
+    os.setsid()
+    os.execve(plan.fuse[0], plan.fuse, {})

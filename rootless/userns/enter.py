@@ -278,6 +278,40 @@ def answer_and_exit(function: Callable[[], T], answer_write: int) -> NoReturn:
             os._exit(0)
 
 
+def maps_of(place: str) -> IdMap:
+    """The maps of the user namespace ``place`` as seen from here.  Raises HostLacks.
+
+    Only /proc/PID shows them, so a child goes there.
+    """
+    from rootless.userns.idmap import IdMap, IdRange
+
+    ready_read, ready_write = os.pipe2(os.O_CLOEXEC)
+    done_read, done_write = os.pipe2(os.O_CLOEXEC)
+    pid = os.fork()
+    if pid == 0:
+        try:
+            os.close(done_write)
+            namespace.join(os.open(place, os.O_RDONLY | os.O_CLOEXEC), namespace.CLONE_NEWUSER)
+            os.write(ready_write, b"R")
+            os.read(done_read, 1)
+        finally:
+            os._exit(0)
+    try:
+        os.close(ready_write)
+        if not os.read(ready_read, 1):
+            raise HostLacks(f"cannot enter the user namespace {place}")
+        maps = []
+        for kind in ("uid", "gid"):
+            with open(f"/proc/{pid}/{kind}_map", encoding="ascii") as file:
+                lines = [line.split() for line in file]
+            maps.append(tuple(IdRange(*map(int, words)) for words in lines))
+        return IdMap(maps[0], maps[1], "parent")
+    finally:
+        for fd in (done_write, done_read, ready_read):
+            os.close(fd)
+        os.waitpid(pid, 0)
+
+
 def become_root() -> None:
     """Be 0:0 in the current user namespace, with no supplementary groups where that is allowed."""
     try:
