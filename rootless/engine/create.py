@@ -8,7 +8,7 @@ from rootless import events, files
 from rootless.engine import connectivity, isolation, tiers
 from rootless.engine import options as merge
 from rootless.engine.health import health_options
-from rootless.engine.identity import group_ids, texts, user_of
+from rootless.engine.identity import ids_reserved, who_runs
 from rootless.engine.names import random_name
 from rootless.engine.surroundings import kernel_facts, profile_of, seccomp_filter
 from rootless.engine.sweep import sweep_containers
@@ -101,7 +101,7 @@ def create(
     engine.tell_loss(report)
     if request.require:
         tiers.demand(engine.host, request.require)
-    with engine.use_store(), _ids_reserved(engine, request):
+    with engine.use_store(), ids_reserved(engine, request):
         image = resolve_image(engine, request, report)
         with files.scratch(engine.paths.scratch, "container") as scratch:
             draft = _Draft(engine, request, image, scratch)
@@ -120,13 +120,6 @@ def create(
             return prepared._replace(alive=alive)
         let_go(prepared.container, alive)
         return prepared
-
-
-def _ids_reserved(engine: Engine, request: RunRequest) -> AbstractContextManager[object]:
-    """No two containers choose ids of their own at the same time."""
-    if not (request.userns or "").startswith("auto"):
-        return nullcontext()
-    return files.lock(f"{engine.paths.data}/ids.lock")
 
 
 def let_go(container: Container, alive: int) -> None:
@@ -165,16 +158,21 @@ class _Draft:
         engine, request = self.engine, self.request
         rootfs = engine.driver.rootfs(self.image.chain, self.scratch, volatile=request.rm)
         os.makedirs(f"{self.scratch}/rootfs", mode=0o755, exist_ok=True)
-        user, remapped = self.identity(rootfs)
+        user, remapped = who_runs(engine, request, self.config, rootfs)
         id_map = engine.id_map
+        extra: tuple[Mount, ...] = ()
         if remapped is not None:
-            id_map = remapped.id_map
-            if id_map != engine.id_map:
-                from rootless.engine import user_namespaces
+            from rootless.engine import user_namespaces
 
-                rootfs = user_namespaces.rootfs_for(
-                    engine, remapped, self.image.chain, self.scratch, volatile=request.rm
-                )
+            id_map = remapped.id_map
+            rootfs, extra = user_namespaces.prepare(
+                engine,
+                request,
+                remapped,
+                rootfs,
+                places=(self.scratch, self.bundle),
+                chain=self.image.chain,
+            )
         asked = self.mounts(user, report)
         self.rootfs, self.owner = rootfs, (user.uid, user.gid)
         backend, network = self.network(report)
@@ -191,7 +189,7 @@ class _Draft:
             container_id=self.id,
             mounts=(
                 *self.identity_mounts(backend, network),
-                *self.passwd_mount(remapped, rootfs),
+                *extra,
                 *isolation.time_zone(request),
                 *isolation.read_only_scratch(request),
                 *asked,
@@ -243,30 +241,6 @@ class _Draft:
         if health is not None:
             record["health"] = health._asdict()
         self.note_mounts(record)
-
-    def identity(self, rootfs: Rootfs) -> tuple[User, Chosen | None]:
-        """Who runs the program, and in which user namespace; None is a new one with the usual map."""
-        engine, request = self.engine, self.request
-        spec = request.user or self.config.get("User") or ""
-        chosen = None
-        if request.userns or request.uidmap or request.gidmap or request.subuidname:
-            from rootless.engine import user_namespaces
-
-            highest = 0
-            if (request.userns or "").startswith("auto"):
-                highest = user_namespaces.highest_id(*texts(rootfs, engine.id_map))
-            chosen = user_namespaces.choose(engine, request, highest_id=highest)
-            if chosen is not None:
-                spec = request.user or chosen.user or spec
-        user = user_of(spec, rootfs, engine.id_map)
-        if request.group_add:
-            groups = group_ids(request.group_add, rootfs, engine.id_map)
-            user = user._replace(groups=user.groups + groups)
-        if chosen is None and user.uid and (request.volume or request.mount):
-            from rootless.engine import user_namespaces
-
-            chosen = user_namespaces.for_image_user(engine, request, user)
-        return user, chosen
 
     def mounts(self, user: User, report: Report) -> tuple[Mount, ...]:
         """What was asked to be mounted; most containers have nothing."""
@@ -381,18 +355,6 @@ class _Draft:
             Mount("bind", f"{self.bundle}/{name}", f"/etc/{name}", ("rbind", "rprivate"))
             for name in written
         )
-
-    def passwd_mount(self, remapped: Chosen | None, rootfs: Rootfs) -> tuple[Mount, ...]:
-        """Where the caller is kept and the image does not know that user: /etc/passwd with a line more."""
-        if remapped is None or not remapped.user or self.request.user:
-            return ()
-        from rootless.engine.user_namespaces import passwd_with_caller
-
-        text = passwd_with_caller(self.engine, remapped, texts(rootfs, self.engine.id_map)[0])
-        if text is None:
-            return ()
-        files.write_atomic(f"{self.scratch}/passwd", text.encode(), mode=0o644, durable=False)
-        return (Mount("bind", f"{self.bundle}/passwd", "/etc/passwd", ("rbind", "rprivate")),)
 
     def moved(self, rootfs: Rootfs) -> Rootfs:
         """The same with the paths it will have."""

@@ -10,8 +10,11 @@ from __future__ import annotations
 
 import os
 
+from rootless import files
+from rootless.engine.identity import texts
 from rootless.engine.isolation import of_container
 from rootless.errors import HostLacks, InvalidRequest, NotFound, Unsupported
+from rootless.runtime.options import Mount
 from rootless.typed import TYPE_CHECKING, NamedTuple
 from rootless.userns import modes
 from rootless.userns.idmap import IdMap, IdRange
@@ -19,6 +22,7 @@ from rootless.userns.idmap import IdMap, IdRange
 if TYPE_CHECKING:
     from rootless.engine import Engine
     from rootless.engine.requests import RunRequest
+    from rootless.image.digest import ChainID
     from rootless.rootfs import Rootfs
     from rootless.runtime.container import Record
     from rootless.runtime.users import User
@@ -35,8 +39,8 @@ class Chosen(NamedTuple):
     join: str = ""
 
 
-def choose(engine: Engine, request: RunRequest, *, highest_id: int) -> Chosen | None:
-    """What the flags say, None for the usual map; ``highest_id`` is the image's.
+def choose(engine: Engine, request: RunRequest, rootfs: Rootfs) -> Chosen | None:
+    """What the flags say, None for the usual map.
 
     Raises InvalidRequest, NotFound, Conflict and HostLacks.
     """
@@ -66,7 +70,7 @@ def choose(engine: Engine, request: RunRequest, *, highest_id: int) -> Chosen | 
         case "nomap":
             uids, gids = modes.without_caller(store.uids), modes.without_caller(store.gids)
         case _:
-            size = mode.number("size") or max(_SMALLEST_AUTO, highest_id + 1)
+            size = mode.number("size") or _needed(rootfs, store)
             taken = _taken(engine)
             uids = modes.free_range(store.uids, tuple(each.uids for each in taken), size)
             gids = modes.free_range(store.gids, tuple(each.gids for each in taken), size)
@@ -92,7 +96,7 @@ def keep_id(engine: Engine, uid: int, gid: int, size: int | None = None) -> Chos
     return Chosen(id_map, "keep-id", user=f"{uid}:{gid}")
 
 
-def passwd_with_caller(engine: Engine, chosen: Chosen, passwd: str) -> str | None:
+def _passwd_with_caller(engine: Engine, chosen: Chosen, passwd: str) -> str | None:
     """passwd(5) of an image with a line for the caller; None where that uid has one."""
     uid = chosen.user.partition(":")[0]
     lines = [line.split(":") for line in passwd.splitlines()]
@@ -139,10 +143,21 @@ def can_remap(engine: Engine) -> bool:
     return bool(engine.host.fuse_overlayfs) and engine.driver.form.whiteouts == "overlay"
 
 
-def rootfs_for(
-    engine: Engine, chosen: Chosen, chain: tuple[str, ...], bundle: str, *, volatile: bool
-) -> Rootfs:
-    """What to mount under another map.  Raises HostLacks where that cannot be done."""
+def prepare(
+    engine: Engine,
+    request: RunRequest,
+    chosen: Chosen,
+    rootfs: Rootfs,
+    *,
+    places: tuple[str, str],
+    chain: tuple[ChainID, ...],
+) -> tuple[Rootfs, tuple[Mount, ...]]:
+    """What to mount under another map.  Raises HostLacks where that cannot be done.
+
+    ``places`` are where the bundle is now, and where it will be.
+    """
+    if chosen.id_map == engine.id_map:
+        return rootfs, ()
     if not can_remap(engine):
         raise HostLacks(
             f"--userns {chosen.mode} needs fuse-overlayfs: the kernel cannot show layers"
@@ -151,8 +166,16 @@ def rootfs_for(
         )
     from rootless.storage.fuse_overlayfs import FuseOverlayfs
 
+    scratch, bundle = places
     driver = FuseOverlayfs(engine.paths, engine.id_map)
-    return driver.rootfs(chain, bundle, volatile=volatile)  # type: ignore[arg-type]  # digests are texts
+    served = driver.rootfs(chain, scratch, volatile=request.rm)
+    if not chosen.user or request.user:
+        return served, ()
+    text = _passwd_with_caller(engine, chosen, texts(rootfs, engine.id_map)[0])
+    if text is None:
+        return served, ()
+    files.write_atomic(f"{scratch}/passwd", text.encode(), mode=0o644, durable=False)
+    return served, (Mount("bind", f"{bundle}/passwd", "/etc/passwd", ("rbind", "rprivate")),)
 
 
 def _need_range(engine: Engine, flag: str) -> None:
@@ -174,15 +197,15 @@ def _taken(engine: Engine) -> list[IdMap]:
     ]
 
 
-def highest_id(passwd: str, group: str) -> int:
-    """The highest id that an image knows; nobody, who is always out of range, does not count."""
-    numbers = []
-    for text in (passwd, group):
+def _needed(rootfs: Rootfs, id_map: IdMap) -> int:
+    """As many ids as an image knows; nobody, who is always far away, does not count."""
+    numbers = [_SMALLEST_AUTO - 1]
+    for text in texts(rootfs, id_map):
         for line in text.splitlines():
             words = line.split(":")
             if len(words) > 2 and words[2].isdigit() and words[0] not in ("nobody", "nogroup"):
                 numbers.append(int(words[2]))
-    return max(numbers, default=0)
+    return max(numbers) + 1
 
 
 def document(chosen: Chosen) -> dict[str, object]:
