@@ -26,7 +26,6 @@ if TYPE_CHECKING:
     from rootless.userns.idmap import IdMap
 
 _SAFE = ("nosuid", "nodev")
-_SPECIAL = frozenset(":,\\")  # overlayfs's options give them a meaning
 
 
 class Bind(NamedTuple):
@@ -51,8 +50,7 @@ class Bind(NamedTuple):
             item = _one(view, self.source)
             if self.directory and self.read_only and not _loses(view, item):
                 return "bind", (joined(self.directory, item.path),)
-            may_stack = not any(_SPECIAL & set(each) for each in self.layers)
-            if self.layers and may_stack and (item.is_directory or self.read_only):
+            if self.layers and (item.is_directory or self.read_only):
                 return self._stacked(item)
             self._copy(view, item, self.place)
             return "bind", (self.place,)
@@ -83,7 +81,7 @@ class Bind(NamedTuple):
             return Mount(
                 "bind", sources[0], self.target, ("bind", *(access if own else ("ro",)), *_SAFE)
             )
-        options = [f"lowerdir={':'.join(sources)}", "userxattr"]
+        options = [f"lowerdir={source}" for source in sources]
         if not self.read_only:
             options += [f"upperdir={self.place}/upper", f"workdir={self.place}/work"]
         return Mount("overlay", "overlay", self.target, (*access, *_SAFE, *options))

@@ -115,6 +115,8 @@ def table(ours: dict, theirs: dict) -> list[str]:  # type: ignore[type-arg] # JS
     for key in ("devices", "environment", "descriptors", "processes", "groups", "interfaces"):
         row(key, *(" ".join(map(str, each[key])) for each in (ours, theirs)))
     row("limits", *(_limits(each["limits"]) for each in (ours, theirs)))
+    for name in ours["actions"]:
+        row(name, ours["actions"][name], theirs["actions"][name])
     for key, what in (
         ("abstract", "abstract sockets in sight"),
         ("push", "TIOCSTI without a terminal"),

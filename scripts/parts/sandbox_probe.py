@@ -60,6 +60,7 @@ MASKED = [
 ]
 
 libc = ctypes.CDLL(None, use_errno=True)
+NEW_USER, NEW_NS = 0x10000000, 0x00020000
 
 
 def read(path: str) -> str:
@@ -103,6 +104,64 @@ def socket_of(family: int) -> str:
     ctypes.set_errno(0)
     result = libc.socket(family, kind, 0)
     return "ok" if result != -1 else errno.errorcode.get(ctypes.get_errno(), "?")
+
+
+def made(number: int, *arguments: object) -> str:
+    """A system call that is meant; numbers as long, texts as they are."""
+    ctypes.set_errno(0)
+    converted = [ctypes.c_long(a) if isinstance(a, int) else a for a in arguments]
+    result = libc.syscall(ctypes.c_long(number), *converted)
+    return "ok" if result != -1 else errno.errorcode.get(ctypes.get_errno(), "?")
+
+
+def tried(function, *arguments: object) -> str:
+    try:
+        function(*arguments)
+    except OSError as error:
+        return errno.errorcode.get(error.errno or 0, "?")
+    return "ok"
+
+
+def actions(numbers: dict[str, int]) -> dict[str, str]:
+    """What an attacker would try first, each in a process of its own."""
+    buffer = ctypes.create_string_buffer(256)
+    calls = {
+        "make a user namespace": ("unshare", NEW_USER),
+        "make a mount namespace": ("unshare", NEW_NS),
+        "mount a tmpfs": ("mount", b"none", b"/tmp", b"tmpfs", 0, None),
+        "unmount /proc/sys": ("umount2", b"/proc/sys", 2),
+        "change the root (chroot)": ("chroot", b"/tmp"),
+        "io_uring": ("io_uring_setup", 1, buffer),
+        "bpf": ("bpf", 0, buffer, 64),
+        "performance counters": ("perf_event_open", buffer, 0, -1, -1, 0),
+        "userfaultfd": ("userfaultfd", 0),
+        "open by handle": ("open_by_handle_at", -100, buffer, 0),
+        "read the kernel's log": ("syslog", 3, buffer, 256),
+        "add a key": ("add_key", b"user", b"probe", b"x", 1, -3),
+        "see the caller's session keyring": ("keyctl", 0, -3, 0),
+        "set the clock": ("clock_settime", 0, buffer),
+        "set the host name": ("sethostname", b"x", 1),
+        "load a module": ("init_module", buffer, 0, b""),
+        "trace another process": ("ptrace", 16, os.getppid(), 0, 0),
+        "AF_ALG socket": ("socket", 38, 5, 0),
+        "raw socket": ("socket", 2, 3, 1),
+    }
+    answers = {name: in_child(made, numbers[call], *rest) for name, (call, *rest) in calls.items()}
+    for name, function, *rest in (
+        ("make a device node", os.mknod, "/tmp/node", 0o20600, os.makedev(1, 1)),
+        ("be killed last (oom_score_adj)", write, "/proc/self/oom_score_adj", "-1000"),
+        ("a higher priority (nice)", os.setpriority, 0, 0, -5),
+        ("open /dev/kmsg", os.open, "/dev/kmsg", os.O_RDONLY),
+        ("write below /sys", write, "/sys/kernel/profiling", "1"),
+        ("write net.core.somaxconn", write, "/proc/sys/net/core/somaxconn", "128"),
+    ):
+        answers[name] = in_child(tried, function, *rest)
+    return answers
+
+
+def write(path: str, text: str) -> None:
+    with open(path, "w", encoding="ascii") as file:
+        file.write(text)
 
 
 def mounts() -> list[list[str]]:
@@ -164,6 +223,7 @@ def main() -> None:
             for name, number in numbers.items()
             if name not in NOT_TRIED
         },
+        "actions": actions(numbers),
         "sockets": {name: in_child(socket_of, family) for family, name in FAMILIES.items()},
         "devices": sorted(os.listdir("/dev")),
         "environment": sorted(os.environ),
