@@ -30,10 +30,15 @@ SECCOMP_FILTER_FLAG_NEW_LISTENER = 8
 
 _SYS_SECCOMP = {"x86_64": 317}.get(os.uname().machine, 277)
 _SYS_CLOSE_RANGE = 436
+_SYS_KEYCTL = {"x86_64": 250, "ppc64le": 271, "s390x": 280}.get(os.uname().machine, 219)
+_KEYCTL_JOIN_SESSION_KEYRING = 1
 
 _prctl = function("prctl", c_int, c_ulong, c_ulong, c_ulong, c_ulong)
 _prctl_name = function("prctl", c_int, c_char_p, c_ulong, c_ulong, c_ulong)
 _close_range = system_call(_SYS_CLOSE_RANGE, c_uint, c_uint, c_uint)
+
+
+_keyctl = system_call(_SYS_KEYCTL, c_int, c_char_p)
 
 
 class _SockFprog(Structure):
@@ -71,6 +76,15 @@ def become_subreaper() -> None:
 def set_no_new_privileges() -> None:
     """From now on execve(2) grants nothing: no setuid, no file capabilities."""
     _prctl(_PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)
+
+
+def leave_session_keyring() -> None:
+    """Exchange the caller's session keyring for a new, empty one (keyctl(2)).
+
+    Raises OSError: EDQUOT where the user's quota of keys is used up, ENOSYS without keys in the kernel,
+    EPERM where a filter around us forbids the call.
+    """
+    _keyctl(_KEYCTL_JOIN_SESSION_KEYRING, None)
 
 
 def close_from(first: int) -> None:

@@ -45,6 +45,7 @@ FINAL_STEPS = (
     "set resource limits",
     "drop capabilities from the bounding set",
     "become the user of the container",
+    "leave the caller's session keyring",
     "enter the working directory",
     "forbid new privileges",
     "restrict file access to the container's root",

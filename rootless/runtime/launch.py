@@ -233,6 +233,11 @@ def failure(plan: LaunchPlan, step: int, number: int) -> LaunchFailed:
     final = handshake.FINAL_STEPS[min(step - len(plan.operations), len(handshake.FINAL_STEPS) - 1)]
     if final == handshake.FINAL_STEPS[-1]:
         return _exec_failure(plan, number, reason)
+    if final == "leave the caller's session keyring" and number == errors.EDQUOT:
+        return LaunchFailed(
+            f"cannot {final}: your quota of keys is used up",
+            hint="an administrator can raise kernel.keys.maxkeys",
+        )
     if final == "enter the working directory":
         return LaunchFailed(f"cannot enter the working directory {plan.process.cwd}: {reason}")
     return LaunchFailed(f"cannot {final}: {reason}")

@@ -10,7 +10,7 @@ import _signal  # type: ignore[import-not-found]  # the C module, without the en
 import os
 import struct
 from _socket import SCM_RIGHTS, SOL_SOCKET, socket
-from errno import EACCES, ENOENT, ENOTDIR
+from errno import EACCES, EDQUOT, ENOENT, ENOSYS, ENOTDIR, EPERM
 from resource import setrlimit
 
 from rootless.kernel import capability, landlock, link, namespace, process, trace
@@ -168,6 +168,7 @@ class _Drop:
             self.limits,
             self.bounding,
             self.user,
+            self.keyring,
             self.directory,
             self.no_new_privileges,
             self.restrict,
@@ -211,6 +212,18 @@ class _Drop:
         process.set_parent_death_signal(self.death_signal)
         process.set_dumpable(False)
         os.umask(self.plan.umask)
+
+    def keyring(self) -> None:
+        # As the final user, whose quota counts.  Keys would be reached through it that nothing mounts.
+        try:
+            process.leave_session_keyring()
+        except OSError as error:
+            # Without keys in the kernel, or where an outer filter forbids them, there are none to reach;
+            # with a filter of ours a used-up quota does no harm.
+            if error.errno not in (ENOSYS, EPERM) and not (
+                error.errno == EDQUOT and self.plan.filter
+            ):
+                raise
 
     def directory(self) -> None:
         # As the user of the container, who may not be allowed to.  getcwd(2) fails for a directory

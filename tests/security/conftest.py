@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import itertools
 import json
 import textwrap
@@ -49,6 +50,12 @@ class Inside:
         if not any(each.startswith("--network") for each in options):
             options = ("--network=none", *options)
         return ("run", "--rm", *options, image or self.image, *self.program(code))
+
+    def called_by(self, *prefix: str) -> Inside:
+        """The same with ``prefix`` before the command."""
+        rootless = copy.copy(self.rootless)
+        rootless.command = (*prefix, *rootless.command)
+        return Inside(rootless, self.image)
 
     @staticmethod
     def program(code: str) -> tuple[str, ...]:

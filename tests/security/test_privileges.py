@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import json
+import os
+import sys
 from typing import TYPE_CHECKING
 
 import pytest
+
+from tests.support.cli import CHECKOUT
 
 if TYPE_CHECKING:
     from tests.security.conftest import Inside
@@ -151,3 +156,53 @@ def test_an_option_loosens_only_what_it_names(inside: Inside, option: str):
     assert answer["status"]["NoNewPrivs"] == "1"
     assert answer["status"]["Seccomp"] == ("0" if option.startswith("seccomp") else "2")
     assert answer["masked"] is not option.startswith("unmask")
+
+
+KEYRING = """
+    import os
+    session = syscall("keyctl", 0, -3, 0)
+    serial = syscall.result
+    buffer = ctypes.create_string_buffer(4096)
+    listed = syscall("keyctl", 11, -3, buffer, 4096)
+    report(session=session, serial=serial, listed=listed, bytes=syscall.result)
+"""
+
+
+# A caller with a key in its session, as pam_keyinit and Kerberos leave them.
+KEYED = """
+import ctypes, json, os, sys
+with open(sys.argv[1], encoding="ascii") as file:
+    numbers = json.load(file)[os.uname().machine]
+libc = ctypes.CDLL(None, use_errno=True)
+session = libc.syscall(ctypes.c_long(numbers["keyctl"]), ctypes.c_long(1), None)
+added = libc.syscall(ctypes.c_long(numbers["add_key"]), b"user", b"secret", b"x", 1, ctypes.c_long(-3))
+assert session > 0 and added > 0, ctypes.get_errno()
+os.execv(sys.argv[2], sys.argv[2:])
+"""
+
+
+def test_the_callers_keyring_stays_outside(inside: Inside):
+    """Promise 3: also where keyctl(2) is allowed, no key of the caller is found through its session."""
+    if not os.path.exists("/proc/keys"):
+        pytest.skip("a kernel without keys")
+    keyed = inside.called_by(
+        sys.executable, "-c", KEYED, f"{CHECKOUT}/rootless/runtime/syscalls.json"
+    )
+    assert keyed(KEYRING)["session"] in ("EPERM", "ENOSYS")
+    unconfined = "--security-opt=seccomp=unconfined"
+    serials = set()
+    for options in ((), ("--privileged",), ("--user=1000",), ("--init",)):
+        seen = keyed(KEYRING, unconfined, *options)
+        assert (seen["session"], seen["listed"], seen["bytes"]) == ("ok", "ok", 0), options
+        serials.add(seen["serial"])
+    assert len(serials) == 4
+    rootless = keyed.rootless
+    rootless(
+        "run", "-d", unconfined, "--network=none", "--name=keyring", keyed.image, "sleep", "600"
+    )
+    try:
+        joined = rootless("exec", "--privileged", "keyring", *inside.program(KEYRING)).stdout
+        seen = json.loads(joined.splitlines()[-1])
+        assert (seen["session"], seen["bytes"]) == ("ok", 0)
+    finally:
+        rootless("rm", "-f", "-t", "0", "keyring")
