@@ -269,7 +269,7 @@ def test_row_14_broken_archives_are_refused_in_bounded_time_and_space(
     assert used == 0
 
 
-@pytest.mark.slow
+@pytest.mark.show
 def test_row_14_a_million_tiny_entries_are_bounded(rootless: Rootless, evil: Callable[..., str]):
     """Refused by the limit on entries, or unpacked: in bounded memory either way."""
     header = _raw_header(b"d/f", 0, b"0")
