@@ -65,38 +65,45 @@ def launch(engine: Engine, prepared: Prepared, pair: tuple[socket, socket] | Non
     ``pair`` is a connection that is attached before anything is written: our end and the monitor's.
     """
     container = prepared.container
-    settings = container.record["settings"]
-    network = prepared.network._replace(directory=container.run_directory)
-
-    def finish() -> None:
-        if container.record["auto_remove"]:
-            containers.drop(engine, container)
-
     alive = container.hold() if prepared.alive < 0 else prepared.alive
     try:
-        watch = monitor.Watch(
-            container=container,
-            alive=alive,
-            plan=prepared.plan,
-            start_network=lambda pid: prepared.backend.start(pid, network),
-            size=own_size() if pair is not None else b"",
-            cgroup=make_cgroup(engine, container.record),
-            finish=finish,
-            pair=pair,
-            log=log_options(settings),
-            health=_health_of(container),
-            plan_exec=lambda pid, args: plan_of(
-                engine, container, ExecRequest(container.id, args), pid=pid
-            ),
-            pidfile=settings.get("pidfile"),
-            restart=parse_policy(settings.get("restart")),
-            interactive=bool(settings.get("interactive")),
-            timeout_s=float(settings.get("timeout") or 0),
+        watch = watch_of(engine, prepared, alive=alive)._replace(
+            pair=pair, size=own_size() if pair is not None else b""
         )
     except BaseException:
         let_go(container, alive)
         raise
     monitor.spawn(watch)
+
+
+def watch_of(engine: Engine, prepared: Prepared, *, alive: int) -> monitor.Watch:
+    """What the container's monitor is told; ``alive`` holds the container's lock."""
+    container = prepared.container
+    settings = container.record["settings"]
+    network = prepared.network._replace(directory=container.run_directory)
+    return monitor.Watch(
+        container=container,
+        alive=alive,
+        plan=prepared.plan,
+        start_network=lambda pid: prepared.backend.start(pid, network),
+        cgroup=make_cgroup(engine, container.record),
+        finish=(lambda: finish(engine, container)) if container.record["auto_remove"] else None,
+        log=log_options(settings),
+        health=_health_of(container),
+        plan_exec=lambda pid, args: plan_of(
+            engine, container, ExecRequest(container.id, args), pid=pid
+        ),
+        pidfile=settings.get("pidfile"),
+        restart=parse_policy(settings.get("restart")),
+        interactive=bool(settings.get("interactive")),
+        timeout_s=float(settings.get("timeout") or 0),
+        engine="rootless.engine.standby",
+    )
+
+
+def finish(engine: Engine, container: Container) -> None:
+    """Remove a container that removes itself, and has ended for good."""
+    containers.drop(engine, container)
 
 
 def _health_of(container: Container) -> HealthOptions | None:

@@ -8,6 +8,7 @@ from rootless.typed import TYPE_CHECKING, NamedTuple, Protocol
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from rootless.network.kept import Kept
     from rootless.network.ports import PortMapping
 
 
@@ -57,6 +58,10 @@ class Link(Protocol):
 
     def broken(self) -> str | None:
         """Why the network no longer works, or None while it does."""
+        ...
+
+    def kept(self) -> Kept | None:
+        """What the owner needs to know when it becomes another program; None when it must not."""
         ...
 
     def close(self) -> None:
@@ -112,6 +117,11 @@ class Unattached:
 
     def broken(self) -> str | None:
         return None
+
+    def kept(self) -> Kept:
+        from rootless.network.kept import Kept
+
+        return Kept()
 
     def close(self) -> None:
         pass

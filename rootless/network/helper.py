@@ -64,6 +64,10 @@ class Helper:
         lines = [line for line in text.splitlines() if line and "to syslog" not in line]
         return lines[-1].strip() if lines else "it gave no reason"
 
+    def lifeline(self) -> tuple[int, ...]:
+        """The descriptors that keep it alive: it is killed when one of them is closed."""
+        return tuple(end.fileno() for end in self._lifeline)
+
     def close(self, *, wait: bool) -> None:
         """Kill it, if it still runs.  Its end takes 10-50 ms; wait only when its ports must be free then."""
         if self._closed:

@@ -10,7 +10,11 @@ from rootless.typed import TYPE_CHECKING
 if TYPE_CHECKING:
     from rootless.network.backend import Attachment, NetworkRequest
     from rootless.network.helper import Helper
+    from rootless.network.kept import Kept
     from rootless.network.relay import Relay
+
+_CUT_OFF = "the container is cut off"
+_RELAY_ENDED = "the process that publishes ports has ended"
 
 
 class HelperLink:
@@ -61,10 +65,23 @@ class HelperLink:
 
     def broken(self) -> str | None:
         if self._helper.has_ended():
-            return f"{self._helper.name} has ended: the container is cut off"
+            return f"{self._helper.name} has ended: {_CUT_OFF}"
         if self._relay is not None and self._relay.has_ended():
-            return "the process that publishes ports has ended"
+            return _RELAY_ENDED
         return None
+
+    def kept(self) -> Kept:
+        from rootless.network.kept import Kept
+
+        watched = [(self._helper.pidfd, f"{self._helper.name} has ended: {_CUT_OFF}")]
+        if self._relay is not None:
+            watched.append((self._relay.pidfd, _RELAY_ENDED))
+        return Kept(
+            tuple(watched),
+            held=self._helper.lifeline(),
+            files=self._files,
+            patient=bool(self._request.ports),
+        )
 
     def close(self) -> None:
         if self._relay is not None:

@@ -7,6 +7,7 @@ from rootless.typed import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from rootless.network.backend import Attachment, Backend, Link, NetworkRequest
+    from rootless.network.kept import Kept
 
 
 class Private:
@@ -70,6 +71,9 @@ class PrivateLink:
 
     def broken(self) -> str | None:
         return self._link.broken()
+
+    def kept(self) -> Kept | None:
+        return self._link.kept()
 
     def close(self) -> None:
         self._link.close()

@@ -12,6 +12,7 @@ from rootless.typed import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
     from rootless.network.backend import Attachment, Backend, Link, NetworkRequest
+    from rootless.network.kept import Kept
 
 _UNITS = {"": 1, "bit": 1, "kbit": 10**3, "mbit": 10**6, "gbit": 10**9, "tbit": 10**12}
 _BYTE_UNITS = {"bps": 8, "kbps": 8 * 10**3, "mbps": 8 * 10**6, "gbps": 8 * 10**9}
@@ -111,6 +112,9 @@ class LimitedLink:
 
     def broken(self) -> str | None:
         return self._link.broken()
+
+    def kept(self) -> Kept | None:
+        return self._link.kept()
 
     def close(self) -> None:
         self._limiter.close()

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from rootless.network.backend import Backend, Link, NetworkRequest
+    from rootless.network.kept import Kept
     from rootless.network.members import Wish
 
 OUTSIDE_INTERFACE = "out0"
@@ -152,6 +153,9 @@ class UserLink:
         if poll.poll(0):
             return "the keeper of user networks has ended: the container is cut off from them"
         return self._outside.broken() if self._outside else None
+
+    def kept(self) -> Kept | None:
+        return None  # leaving takes a conversation with the keeper
 
     def close(self) -> None:
         if self._outside is not None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from rootless.runtime import attach
-from rootless.typed import TYPE_CHECKING
+from rootless.typed import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from _socket import socket
@@ -43,6 +43,24 @@ class Clients:
         endpoint.setblocking(False)
         client = self._clients[endpoint.fileno()] = Client(endpoint)
         client.flags = attach.WANTS_OUTPUT | attach.GIVES_INPUT
+
+    def restore(self, endpoint: socket, *, flags: int, incoming: bytes, outgoing: bytes) -> None:
+        """Take a connection over from the program that we were before."""
+        client = self._clients[endpoint.fileno()] = Client(endpoint)
+        client.flags = flags
+        client.incoming += incoming
+        client.outgoing += outgoing
+
+    def document(self) -> list[Any]:
+        """The listener's descriptor, then what ``restore`` wants for each client."""
+        found: list[Any] = [self.listener.fileno()]
+        for fd, client in self._clients.items():
+            found.append((fd, client.flags, bytes(client.incoming), bytes(client.outgoing)))
+        return found
+
+    def descriptors(self) -> tuple[int, ...]:
+        """The listener's and all clients'."""
+        return (self.listener.fileno(), *self._clients)
 
     def poll_for(self, register: Callable[[int, int], None], *, reading: bool) -> None:
         """Register what to wait for (poll(2)); ``reading`` is false while input is held back."""

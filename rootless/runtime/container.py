@@ -241,14 +241,21 @@ def write_record(bundle: str, record: Record, *, durable: bool = False) -> None:
 
 def update_record(container: Container, changes: dict[str, Any]) -> None:
     """Change fields of container.json as it is now on disk; a container that is gone stays gone."""
+    record = change_record(container.bundle, changes)
+    if record is not None:
+        container.record.update(record)
+
+
+def change_record(bundle: str, changes: dict[str, Any]) -> Record | None:
+    """The same by the bundle's path; what the record is then, None where there is none."""
     try:
-        with files.lock(f"{container.bundle}/record.lock"):
-            record = _read_json(f"{container.bundle}/container.json")
-            record.update(changes)
-            write_record(container.bundle, record)
+        with files.lock(f"{bundle}/record.lock"):
+            record: Record = _read_json(f"{bundle}/container.json")
+            record.update(changes)  # type: ignore[typeddict-item]  # fields of it, by name
+            write_record(bundle, record)
     except (FileNotFoundError, NotFound):
-        return
-    container.record.update(record)
+        return None
+    return record
 
 
 def write_spec(bundle: str, spec: Spec) -> None:
@@ -264,7 +271,12 @@ def read_state(run_directory: str) -> State:
 
 def write_state(container: Container, state: State) -> None:
     """Replace state.json."""
-    files.write_atomic(f"{container.run_directory}/state.json", _to_json(state), durable=False)
+    put_state(container.run_directory, state)
+
+
+def put_state(run_directory: str, state: State) -> None:
+    """The same by the path of the directory."""
+    files.write_atomic(f"{run_directory}/state.json", _to_json(state), durable=False)
 
 
 def find(paths: Paths, name_or_id: str) -> Container:
