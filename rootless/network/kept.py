@@ -7,9 +7,8 @@ from __future__ import annotations
 
 import os
 
+from rootless.lean import signal
 from rootless.typed import NamedTuple
-
-_SIGKILL = 9
 
 
 class Kept(NamedTuple):
@@ -69,10 +68,8 @@ class KeptLink:
 
 
 def _end(pidfd: int, *, wait: bool) -> None:
-    from _signal import pidfd_send_signal  # type: ignore[import-not-found]  # signal costs enum
-
     try:
-        pidfd_send_signal(pidfd, _SIGKILL)
+        signal.pidfd_send_signal(pidfd, signal.SIGKILL)
         os.waitid(os.P_PIDFD, pidfd, os.WEXITED | (0 if wait else os.WNOHANG))
     except (ProcessLookupError, ChildProcessError):
         pass

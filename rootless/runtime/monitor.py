@@ -200,9 +200,6 @@ class Monitor:
             before = self.state.get("health", {}).get("Status", "starting")
             if document["Status"] != before:
                 self._note("health_status", health_status=document["Status"])
-            before = self.state.get("health", {}).get("Status", "starting")
-            if document["Status"] != before:
-                self._note("health_status", health_status=document["Status"])
             self.state["health"] = document
             standing.write_state(self.state)
 

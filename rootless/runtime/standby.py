@@ -11,14 +11,9 @@ from __future__ import annotations
 import marshal
 import os
 import sys
-from _signal import (  # type: ignore[import-not-found]  # signal costs enum: 0.7 MB a container
-    SIG_BLOCK,
-    SIG_UNBLOCK,
-    pthread_sigmask,
-    signal,
-)
 from _socket import socket
 
+from rootless.lean import signal
 from rootless.network.kept import Kept, KeptLink
 from rootless.runtime.log import LogOptions
 from rootless.runtime.restart import RestartPolicy
@@ -28,7 +23,6 @@ from rootless.typed import TYPE_CHECKING, Any, NoReturn
 if TYPE_CHECKING:
     from types import ModuleType
 
-_SIGTERM = 15
 _NAME = b"rootless:[mon]"
 _PROGRAM = (
     "import marshal,os,sys;d=marshal.load(open(int(sys.argv[2]),'rb'));sys.path[:]=d['path'];"
@@ -60,14 +54,14 @@ def become(standing: Standing, engine: str) -> None:
     open_fds = [fd for fd in fds if fd >= 0]
     for fd in open_fds:
         os.set_inheritable(fd, True)
-    pthread_sigmask(SIG_BLOCK, (_SIGTERM,))  # it has no handler for a moment
+    signal.pthread_sigmask(signal.SIG_BLOCK, (signal.SIGTERM,))  # it has no handler for a moment
     try:
         argv = [sys.executable, *flags, "-c", _PROGRAM, standing.place.id[:12], str(told)]
         os.execv(sys.executable, argv)
     except OSError:  # the interpreter is not there any more: this one does it as well
         for fd in open_fds:
             os.set_inheritable(fd, False)
-        pthread_sigmask(SIG_UNBLOCK, (_SIGTERM,))
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, (signal.SIGTERM,))
         os.close(told)
 
 
@@ -111,8 +105,8 @@ def main(document: dict[str, Any]) -> NoReturn:
     code = 125
     try:
         _restore(standing, document, clients)
-        signal(_SIGTERM, lambda *_: standing.stop_by_signal())
-        pthread_sigmask(SIG_UNBLOCK, (_SIGTERM,))
+        signal.signal(signal.SIGTERM, lambda *_: standing.stop_by_signal())
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, (signal.SIGTERM,))
         code = standing.stand_by()
         if standing.goes_on(code):
             _engine(document).resume(standing)  # never returns

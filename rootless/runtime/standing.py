@@ -12,6 +12,7 @@ import select
 import struct
 import time
 
+from rootless.lean import signal
 from rootless.runtime import attach
 from rootless.runtime.clients import HIGH_WATER, Clients
 from rootless.runtime.log import LogOptions, LogWriter
@@ -28,8 +29,6 @@ if TYPE_CHECKING:
     from rootless.runtime.health import Health
 
 _CHUNK = 1 << 16
-_SIGKILL = 9
-_SIGTERM = 15
 _RESTART_ONCE = RestartPolicy("always")
 _GLANCE_S = 1.0  # how often to look for _STOP_FILE while clients are behind
 _PATIENCE_S = 5.0  # how long they may be behind after that
@@ -122,7 +121,7 @@ class Standing:
     def stop_by_signal(self) -> None:
         """SIGTERM to the monitor (logout, shutdown) is a request to stop the container."""
         self.mark_stopped()
-        self.send_signal(_SIGTERM)
+        self.send_signal(signal.SIGTERM)
 
     def send_signal(self, number: int) -> None:
         """Signal init, which may be gone."""
@@ -206,7 +205,7 @@ class Standing:
         now = time.monotonic()
         if self.deadline and now >= self.deadline:
             self.deadline = 0.0
-            self.send_signal(_SIGKILL)
+            self.send_signal(signal.SIGKILL)
         if self.health is not None:
             self.health.check(self.pid)
         settled = self.on_settled
