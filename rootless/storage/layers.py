@@ -62,9 +62,11 @@ class Layers:
         """
         import socket
 
+        from rootless.kernel.placement import spread_below
         from rootless.storage.unpacker import Foreman, Unpacker
         from rootless.userns import enter
 
+        spread_below(self._paths.scratch)
         outer, inner = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         at_once = min(max(os.cpu_count() or 1, 2), 8)
 

@@ -206,12 +206,15 @@ def push_debian(world: World) -> tuple[float, float]:
     world.both_pull(image)
     samples: tuple[list[float], list[float]] = ([], [])
     for number in range(5):  # a new name each time: a registry that has the blobs takes none
-        target = f"{bench_data.empty_registry(world, number)}/pushed:latest"
+        # Repositories of their own: the second would find what the first has uploaded.
+        target = f"{bench_data.empty_registry(world, number)}/pushed"
         for side, tool in enumerate((world.ours(), ["podman"])):
             flags = ["--tls-verify=false"] if side else []
-            world.run([*tool, "tag", image, f"{target}-{side}"])
-            command = [*tool, "push", "-q", *flags, f"{target}-{side}"]
+            world.run([*tool, "tag", image, f"{target}-{side}:latest"])
+            command = [*tool, "push", "-q", *flags, f"{target}-{side}:latest"]
             samples[side].append(world.timed(command).wall_s * 1000)
+            # By this name the image would stay when a later row removes it.
+            world.run([*tool, "rmi", f"{target}-{side}:latest"])
         bench_data.stop_registry(world, number)
     return sorted(samples[0])[2], sorted(samples[1])[2]
 
