@@ -196,7 +196,10 @@ def pull(reference: Callable[[World], str]) -> Callable[[World], tuple[float, fl
         theirs = ["podman", "pull", "-q", "--tls-verify=false", image]
         world.both_pull(image)
         forget = functools.partial(world.both_forget, image)
-        return walls(world, world.ours("pull", "-q", image), theirs, pairs=5, before=forget)
+        try:
+            return walls(world, world.ours("pull", "-q", image), theirs, pairs=5, before=forget)
+        finally:
+            forget()  # the next row's image may have the same layers
 
     return compare
 
