@@ -20,6 +20,32 @@ import testbed
 
 CHECKOUT = Path(__file__).parents[2]
 PROBE = CHECKOUT / "scripts/parts/sandbox_probe.py"
+HEAD = """\
+# A default container here and under podman
+
+Made by `scripts/compare-sandbox --output docs/sandbox.md`: the same image and the same program run under both as the same
+ordinary user, with each tool's defaults. Linux {kernel}. An error's name is what an attempt got; `ok` is that it succeeded.
+[Security](security.md) says what is promised.
+"""
+DIFFERENCES = """
+## Why they differ
+
+| here | because |
+| --- | --- |
+| no `NET_RAW`, `MKNOD`, `AUDIT_WRITE`; raw and packet sockets fail | few programs need them; `ping` works without (`net.ipv4.ping_group_range`); `--cap-add` gives them |
+| `no_new_privs` | setuid files of an image gain nothing; `--security-opt no-new-privileges=false` |
+| no new user namespace, no `setns`, `mount` or `umount2` past the filter | each was the way to many bugs of the kernel; `--security-opt seccomp=FILE` for programs that make sandboxes of their own |
+| no keys, and no sight of the caller's session keyring | keys are not in a namespace of their own |
+| no `vsock` sockets | they lead out of the machine that the host is |
+| `/proc/interrupts` hidden, `nosuid,nodev,noexec` also on read-only binds | timing of keystrokes; flags that nobody misses |
+| no `/run/.containerenv`, no `TERM` | `/run` is the image's, and there is no terminal; the variable `container` says it |
+| `TIOCSTI` is refused by the filter | podman relies on there being no terminal, which fails where one is passed in |
+| NUMA policy calls refused (`mbind`, `set_mempolicy`) | they come with `CAP_SYS_NICE`, as in docker's list |
+| `cachestat`, `fchmodat2`, `futex_*`, `*xattrat`, `mseal`, `listmount`, `statmount` pass | newer than that podman's list: variants of older calls that pass there too; mounts are listed for one's own namespace only |
+| `landlock_restrict_self` passes | a program may confine itself further |
+| `personality` passes with the arguments that docker allows, compared in 32 bits as the kernel does | podman compares 64 |
+| limits as the caller has them | podman lowers the number of processes to its own default |
+"""
 
 
 def main() -> None:
@@ -73,7 +99,8 @@ def compare(output: Path | None) -> None:
     lines = table(ours, theirs)
     print("\n".join(lines))
     if output:
-        output.write_text("\n".join(lines) + "\n", encoding="utf-8")
+        text = "\n".join((HEAD.format(kernel=os.uname().release), *lines, DIFFERENCES))
+        output.write_text(text, encoding="utf-8")
 
 
 def program() -> tuple[str, ...]:
