@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import time
 
+from rootless import lean
 from rootless.typed import TYPE_CHECKING, Any, TypedDict, cast
 
 if TYPE_CHECKING:
@@ -43,8 +44,6 @@ def note(
     attributes: Mapping[str, object] | None = None,
 ) -> None:
     """Write one event down."""
-    import json
-
     entry: Entry = {
         "time": time.time_ns(),
         "type": kind,
@@ -53,9 +52,9 @@ def note(
         "name": name or id,
         "attributes": {key: str(value) for key, value in (attributes or {}).items()},
     }
-    line = json.dumps(entry, separators=(",", ":")).encode() + b"\n"
+    line = lean.dumps(entry).encode() + b"\n"
     if len(line) > _MAX_LINE:  # labels without end
-        line = json.dumps({**entry, "attributes": {}}, separators=(",", ":")).encode() + b"\n"
+        line = lean.dumps({**entry, "attributes": {}}).encode() + b"\n"
     try:
         _append(paths, line)
     except OSError:
@@ -154,11 +153,9 @@ def _content(path: str) -> bytes:
 
 def _parsed(content: bytes) -> Iterator[Entry]:
     """The entries in whole lines; what a crash or a full disk has cut is passed over."""
-    import json
-
     for line in content.splitlines():
         try:
-            entry: Any = json.loads(line)
+            entry: Any = lean.loads(line)
         except (ValueError, RecursionError):
             continue
         if isinstance(entry, dict) and entry.keys() >= _FIELDS:
