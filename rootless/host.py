@@ -121,6 +121,17 @@ class HostFacts:
         return self._id_map_and_loss[1]
 
     @cached_property
+    def notification_loss(self) -> str:
+        """Why system calls of a container cannot be answered by a process of ours; empty where they can."""
+        filters = [line for line in _read("/proc/self/status").splitlines() if "Seccomp" in line]
+        return probes.remembered(
+            self._paths.cache,
+            "notification",
+            (os.uname().release, filters),
+            lambda: probes.seccomp_works(notification=True),
+        )
+
+    @cached_property
     def native_overlay(self) -> bool:
         """Whether overlayfs mounts in a user namespace on the store's file system."""
         return not self.overlay_loss

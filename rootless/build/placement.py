@@ -13,8 +13,9 @@ from stat import S_IFMT, S_IMODE, S_ISBLK, S_ISCHR, S_ISDIR, S_ISFIFO, S_ISLNK, 
 
 from rootless.build.selection import ROOT, Owner
 from rootless.errors import BuildFailed
+from rootless.owners import Stat
 from rootless.runtime.users import MAX_FILE_BYTES, find_user
-from rootless.storage.attributes import Stat, keep_stat, set_xattrs
+from rootless.storage.attributes import keep_stat, set_xattrs
 from rootless.typed import TYPE_CHECKING
 
 if TYPE_CHECKING:

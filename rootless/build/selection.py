@@ -14,7 +14,8 @@ from rootless.build.patterns import component_matcher, has_wildcards, unescaped
 from rootless.dockerfile.ignore import Ignore
 from rootless.errors import BuildFailed, NotFound
 from rootless.kernel.mount import RESOLVE_IN_ROOT, RESOLVE_NO_MAGICLINKS, open_in_root
-from rootless.storage.attributes import read_xattrs, true_stat
+from rootless.owners import true_stat
+from rootless.storage.attributes import read_xattrs
 from rootless.typed import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:

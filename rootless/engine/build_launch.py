@@ -9,7 +9,13 @@ from rootless.engine.confinement import confine
 from rootless.engine.identity import user_of
 from rootless.engine.limits import limits_of
 from rootless.engine.requests import RunRequest
-from rootless.engine.surroundings import cgroup_for, kernel_facts, seccomp_filter
+from rootless.engine.surroundings import (
+    cgroup_for,
+    emulation,
+    kernel_facts,
+    ownership,
+    seccomp_filter,
+)
 from rootless.errors import InvalidRequest, Unsupported
 from rootless.events import Notice
 from rootless.network import names
@@ -63,7 +69,7 @@ class BuildLauncher:
         modes = {step.network for step in steps}
         for mode in modes:
             self._backend(mode)
-        if self._engine.id_map.is_single and any(
+        if ownership(self._engine) not in ("real", "recorded") and any(
             step.user not in ("", "0", "root") for step in steps
         ):
             self._report(Notice("only one id is available: every RUN is root inside", "warning"))
@@ -122,6 +128,7 @@ class BuildLauncher:
                 capabilities=options.capabilities,
                 terminal=options.terminal,
             ),
+            emulation(self._engine, options.capabilities, stat=True),
         )
 
     def _cgroup(self) -> Cgroup | None:
@@ -142,7 +149,7 @@ class BuildLauncher:
     ) -> ContainerOptions:
         request = self._request
         user = user_of(step.user, place.rootfs, self._engine.id_map)
-        if user.uid and self._engine.id_map.is_single:
+        if user.uid and ownership(self._engine) not in ("real", "recorded"):
             # There is no other id to be: the caller's files would be its files anyway.
             user = user._replace(uid=0, gid=0, groups=())
         variables = dict(

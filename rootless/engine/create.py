@@ -10,7 +10,13 @@ from rootless.engine import options as merge
 from rootless.engine.health import health_options
 from rootless.engine.identity import ids_reserved, who_runs
 from rootless.engine.names import random_name
-from rootless.engine.surroundings import kernel_facts, profile_of, seccomp_filter
+from rootless.engine.surroundings import (
+    emulation,
+    kernel_facts,
+    ownership,
+    profile_of,
+    seccomp_filter,
+)
 from rootless.engine.sweep import sweep_containers
 from rootless.errors import Conflict, InvalidRequest, NotFound, StoreFailed
 from rootless.lean import contextmanager
@@ -335,6 +341,7 @@ class _Draft:
             "settings": _given(request),
             "backends": {
                 "id_map": self.engine.id_map.writer,
+                "ownership": ownership(self.engine),
                 "storage": self.engine.driver.name,
                 "network": backend,
                 "tier": tiers.tier_of(tiers.losses(self.engine.host)),
@@ -408,6 +415,7 @@ def plan_of(engine: Engine, record: Record, spec: Spec, *, bundle: str) -> Launc
         preserve_fds=launch["preserve_fds"],
         init=launch["init"],
         store_map=engine.id_map if other is not None else None,
+        emulation=None if other else emulation(engine, tuple(process["capabilities"]["bounding"])),
     )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 
 from rootless.engine.surroundings import (
+    emulation,
     kernel_facts,
     profile_of,
     seccomp_filter,
@@ -90,6 +91,9 @@ def plan_of(
         ),
         landlock=container.record["launch"]["landlock"],
         preserve_fds=request.preserve_fds,
+        emulation=None
+        if container.record["launch"].get("id_map")
+        else emulation(engine, tuple(process["capabilities"]["bounding"])),
     )
 
 

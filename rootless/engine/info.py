@@ -45,6 +45,7 @@ def _version() -> dict[str, Any]:
 
 
 def _host(engine: Engine) -> dict[str, Any]:
+    from rootless.engine.surroundings import ownership
     from rootless.kernel import landlock
     from rootless.network.backend import pick_backend
 
@@ -63,6 +64,7 @@ def _host(engine: Engine) -> dict[str, Any]:
                 "writer": engine.id_map.writer,
                 "uidmap": _ranges(engine.id_map.uids),
                 "gidmap": _ranges(engine.id_map.gids),
+                "ownership": ownership(engine),
             }
         ),
         "network": {

@@ -117,6 +117,8 @@ def foreground(
         except BaseException:
             launch.kill(created.pid)
             raise
+        finally:
+            launch.end_supervisor(created.supervisor)
     finally:
         for link in links:
             link.close()

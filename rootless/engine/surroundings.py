@@ -9,7 +9,7 @@ from rootless.kernel import capability, landlock
 from rootless.runtime import cgroup
 from rootless.runtime.cgroup import Limit
 from rootless.runtime.plan import Kernel
-from rootless.runtime.seccomp_cache import load_or_compile
+from rootless.runtime.seccomp_cache import load_emulation, load_or_compile
 from rootless.typed import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from rootless.host import HostFacts
     from rootless.runtime.cgroup import Cgroup
     from rootless.runtime.container import Record
+    from rootless.runtime.emulation import Emulation
 
 
 def kernel_facts(host: HostFacts) -> Kernel:
@@ -54,6 +55,44 @@ def seccomp_filter(
         architecture=kernel.machine,
         kernel=(int(major), int("".join(c for c in minor if c.isdigit()) or "0")),
     )
+
+
+def ownership(engine: Engine) -> str:
+    """What chown(2) is in containers: ``real`` with a range of ids, else emulated.
+
+    ``recorded``: the owners are kept beside the files and come out in layers; ``answered``: calls succeed
+    and are forgotten; ``refused``: no system call table for this machine.
+    """
+    if not engine.id_map.is_single:
+        return "real"
+    from rootless.runtime.seccomp import ABIS
+
+    if os.uname().machine not in ABIS:
+        return "refused"
+    return "answered" if engine.host.notification_loss else "recorded"
+
+
+def emulation(
+    engine: Engine, capabilities: tuple[str, ...], *, stat: bool = False
+) -> Emulation | None:
+    """What answers chown(2) and its like where there is only one id; None where ids are real.
+
+    With ``stat`` files are shown with the owners that are recorded, at some 40 us a call: in a build,
+    where programs that copy owners decide what the image gets.
+    """
+    how = ownership(engine)
+    if how in ("real", "refused"):
+        return None
+    from rootless.runtime.emulation import Emulation
+    from rootless.runtime.emulation_filter import calls_for
+
+    if not calls_for(capabilities):
+        return None
+    os.makedirs(engine.paths.seccomp, mode=0o700, exist_ok=True)
+    ask, answer, names = load_emulation(
+        engine.paths.seccomp, capabilities=capabilities, architecture=os.uname().machine, stat=stat
+    )
+    return Emulation(ask if how == "recorded" else b"", answer, names)
 
 
 def make_cgroup(engine: Engine, record: Record) -> Cgroup | None:

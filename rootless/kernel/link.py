@@ -76,18 +76,19 @@ def descriptor_pair() -> tuple[int, int]:
     return one.detach(), other.detach()
 
 
-def send_descriptor(channel: int, fd: int) -> None:
-    """Send one descriptor (unix(7), SCM_RIGHTS) and close the channel."""
+def send_descriptors(channel: int, *fds: int) -> None:
+    """Send descriptors (unix(7), SCM_RIGHTS) and close the channel."""
     endpoint = socket(fileno=channel)
-    endpoint.sendmsg([b"D"], [(SOL_SOCKET, SCM_RIGHTS, struct.pack("i", fd))])
+    rights = struct.pack(f"{len(fds)}i", *fds)
+    endpoint.sendmsg([b"D"], [(SOL_SOCKET, SCM_RIGHTS, rights)])
     endpoint.close()
 
 
-def receive_descriptor(channel: int) -> int:
-    """Wait for one descriptor; -1 when the other end closes instead."""
+def receive_descriptors(channel: int) -> tuple[int, ...]:
+    """Wait for descriptors; none when the other end closes instead."""
     endpoint = socket(fileno=channel)
     _, ancillary, _, _ = endpoint.recvmsg(1, 64)
     endpoint.detach()
     for _, _, content in ancillary:
-        return int(struct.unpack("i", content[:4])[0])
-    return -1
+        return struct.unpack(f"{len(content) // 4}i", content)
+    return ()

@@ -16,6 +16,7 @@ from ctypes import (
     create_string_buffer,
 )
 from ctypes import cast as c_cast
+from errno import EINVAL
 
 from rootless.kernel.libc import function, system_call
 
@@ -26,7 +27,7 @@ _PR_SET_NAME = 15
 _PR_SET_CHILD_SUBREAPER = 36
 _PR_SET_NO_NEW_PRIVS = 38
 _SECCOMP_SET_MODE_FILTER = 1
-SECCOMP_FILTER_FLAG_NEW_LISTENER = 8
+_FLAG_NEW_LISTENER, _FLAG_WAIT_KILLABLE = 8, 32
 
 _SYS_SECCOMP = {"x86_64": 317}.get(os.uname().machine, 277)
 _SYS_CLOSE_RANGE = 436
@@ -95,8 +96,21 @@ def close_from(first: int) -> None:
         os.closerange(first, os.sysconf("SC_OPEN_MAX"))
 
 
+def install_listener(program: bytes) -> int:
+    """Load a filter that asks; the descriptor to answer by, close-on-exec (seccomp_unotify(2)).
+
+    Raises OSError: EBUSY where an older filter of this process has a listener.
+    """
+    try:  # a signal that does not kill waits for the answer (Linux 5.19)
+        return install_filter(program, _FLAG_NEW_LISTENER | _FLAG_WAIT_KILLABLE)
+    except OSError as error:
+        if error.errno != EINVAL:
+            raise
+    return install_filter(program, _FLAG_NEW_LISTENER)
+
+
 def install_filter(program: bytes, flags: int = 0) -> int:
-    """Load classic BPF as a seccomp filter; returns the listener with FLAG_NEW_LISTENER, else 0."""
+    """Load classic BPF as a seccomp filter; returns what seccomp(2) returns."""
     buffer = create_string_buffer(program, len(program))
     request = _SockFprog(len(program) // 8, c_cast(buffer, c_void_p))
     return _seccomp(_SECCOMP_SET_MODE_FILTER, flags, byref(request))

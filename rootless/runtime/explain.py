@@ -7,6 +7,7 @@ from rootless.kernel.landlock import EXECUTE, REFER
 from rootless.typed import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from rootless.runtime.emulation import Emulation
     from rootless.runtime.plan import LaunchPlan, ProcessPlan
     from rootless.userns.idmap import IdRange
 
@@ -20,7 +21,18 @@ def explain(plan: LaunchPlan) -> list[str]:
     flags = plan.unshare | plan.unshare_late
     lines += [f"new {kind} namespace" for kind, flag in namespace.FLAGS.items() if flags & flag]
     lines += [str(operation) for operation in plan.operations]
+    if plan.emulation is not None:
+        lines += _explain_emulation(plan.emulation)
     return lines + _explain_process(plan.process)
+
+
+def _explain_emulation(emulation: Emulation) -> list[str]:
+    how = "record owners beside the files" if emulation.ask else "record nothing"
+    lines = [f"answer chown, setuid and the like, because there is one id (single-id): {how}"]
+    if emulation.mark:
+        uid, gid = emulation.first.ruid, emulation.first.rgid
+        lines.append(f"let the program believe that it is {uid}:{gid}")
+    return lines
 
 
 def _explain_ids(kind: str, ranges: tuple[IdRange, ...]) -> list[str]:

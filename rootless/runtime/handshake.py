@@ -5,7 +5,7 @@
     stage (child)                                              launcher (host)
     ─────────────────────────────────────────────────────────────────────────────────────────────
     forker: unshare or join namespaces, fork init
-      PID + pid        "init is this pid", forker exits    ->  newuidmap, newgidmap, cgroup
+      PID + pids       "init is this pid", forker exits    ->  newuidmap, newgidmap, cgroup
     init: waits                                            <-  MAPPED
       become 0:0, apply the operations                         beside it: start the network helper
       READY [terminal]  "the container is created"         ->  state := created
@@ -31,7 +31,7 @@ TRACED = b"T"
 UNTRACED = b"U"
 FAILED = b"F"
 
-PID_MESSAGE = struct.Struct("=ci")
+PID_MESSAGE = struct.Struct("=cii")  # init, and the supervisor of its ids or 0
 FAILED_MESSAGE = struct.Struct("=cii")
 
 # Steps before the operations are negative; those after them count from their end.
@@ -49,6 +49,7 @@ FINAL_STEPS = (
     "enter the working directory",
     "forbid new privileges",
     "restrict file access to the container's root",
+    "emulate owners and ids",
     "close descriptors",
     "drop capabilities",
     "load the seccomp filter",

@@ -54,7 +54,7 @@ class Health:
         self._status = "starting"
         self._streak = 0
         self._results: list[dict[str, Any]] = []
-        self._child = 0
+        self._child = self._supervisor = 0
         self._begun = ""
         self._output = bytearray()
         self._output_fd = -1
@@ -110,7 +110,7 @@ class Health:
         finally:
             os.close(null)
             os.close(write_end)
-        self._child = created.pid
+        self._child, self._supervisor = created.pid, created.supervisor
         self._pidfd = os.pidfd_open(created.pid)
         self.next_time = time.monotonic() + self._options.timeout_s
 
@@ -132,6 +132,8 @@ class Health:
 
     def _forget_child(self) -> None:
         self._child = 0
+        launch.end_supervisor(self._supervisor)
+        self._supervisor = 0
         self._close_output()
         if self._pidfd >= 0:
             os.close(self._pidfd)

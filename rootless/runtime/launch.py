@@ -27,13 +27,15 @@ _STOPS = (19, 20, 21, 22)  # SIGSTOP, SIGTSTP, SIGTTIN, SIGTTOU: nobody would wa
 class Created(NamedTuple):
     """A container whose init waits for the word to start; the three words of ``create``.
 
-    ``terminal`` is the multiplexer of its pseudo-terminal, or -1.
+    ``terminal`` is the multiplexer of its pseudo-terminal, or -1; ``supervisor`` the process that answers
+    for ``plan.emulation``, or 0.
     """
 
     plan: LaunchPlan
     pid: int
     channel: socket
     terminal: int
+    supervisor: int = 0
 
 
 def create(
@@ -51,6 +53,7 @@ def create(
     """
     process.become_subreaper()
     ours, theirs = socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC)
+    supervise = _supervisor(plan)  # imported here: the child must import nothing
     # The child's garbage collector must not touch, and so copy, the pages that we share.
     gc.disable()
     gc.freeze()
@@ -58,15 +61,15 @@ def create(
     forker = os.fork()
     if forker == 0:
         ours.close()
-        stage.run(plan, theirs, stdio, fuse=server)
+        stage.run(plan, theirs, stdio, supervise, fuse=server)
     gc.unfreeze()
     gc.enable()
     theirs.close()
     if server >= 0:
         os.close(server)
-    pid = 0
+    pid = supervisor = 0
     try:
-        pid = _expect_pid(plan, ours)
+        pid, supervisor = _expect_pids(plan, ours)
         if enter_cgroup is not None:
             enter_cgroup(pid)
         if plan.oom_score_adj is not None:
@@ -79,10 +82,10 @@ def create(
         ours.send(handshake.MAPPED)
         if attach is not None:
             attach(pid)
-        return Created(plan, pid, ours, _expect_ready(plan, ours))
+        return Created(plan, pid, ours, _expect_ready(plan, ours), supervisor)
     except BaseException:
         ours.close()
-        for child in (pid, forker):
+        for child in (pid, forker, supervisor):
             if child:
                 kill(child)
         raise
@@ -165,11 +168,27 @@ def kill(pid: int) -> None:
         pass
 
 
-def _expect_pid(plan: LaunchPlan, channel: socket) -> int:
+def end_supervisor(pid: int) -> None:
+    """Once a container has ended: nobody is left to be answered.  ``pid`` may be 0."""
+    if pid:
+        kill(pid)
+
+
+def _supervisor(plan: LaunchPlan) -> Callable[[int, int], NoReturn] | None:
+    if plan.emulation is None or not plan.emulation.ask:
+        return None
+    from rootless.runtime import emulation
+
+    known = plan.emulation
+    return lambda listener, root: emulation.serve(known, listener, root)
+
+
+def _expect_pids(plan: LaunchPlan, channel: socket) -> tuple[int, int]:
     message = channel.recv(64)
     if message[:1] != handshake.PID:
         _raise(plan, message)
-    return int(handshake.PID_MESSAGE.unpack(message)[1])
+    _, pid, supervisor = handshake.PID_MESSAGE.unpack(message)
+    return pid, supervisor
 
 
 def _expect_ready(plan: LaunchPlan, channel: socket) -> int:

@@ -65,7 +65,7 @@ def _serve(rootfs: Rootfs, root: Root) -> None:
         try:
             process.set_parent_death_signal(9)
             os.close(write_end)
-            fd = link.receive_descriptor(read_end)
+            (fd,) = link.receive_descriptors(read_end) or (-1,)
             null = os.open("/dev/null", os.O_RDWR)
             for standard in (0, 1, 2):
                 os.dup2(null, standard)

@@ -40,6 +40,7 @@ class Root:
     fuse = -1  # where the process waits that will serve the root by FUSE
     # Sources that were opened as the caller, whose files root of the container may not reach.
     held: dict[str, int] = {}  # noqa: RUF012  # replaced, never changed
+    supervisor = -1  # and the one that answers chown(2) where there is one id
 
 
 class Operation(Protocol):
@@ -119,7 +120,7 @@ class MountFuse(NamedTuple):
         fd = os.open("/dev/fuse", os.O_RDWR | os.O_CLOEXEC)
         options = f"fd={fd},rootmode=40000,user_id=0,group_id=0,allow_other,default_permissions"
         mount.mount("fuse-overlayfs", self.target, "fuse.fuse-overlayfs", 0, options)
-        link.send_descriptor(root.fuse, fd)
+        link.send_descriptors(root.fuse, fd)
         os.close(fd)
         root.fd = os.open(self.target, os.O_PATH | os.O_CLOEXEC)
 

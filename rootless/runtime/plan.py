@@ -12,6 +12,7 @@ from rootless.typed import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
     from rootless.rootfs import Rootfs
+    from rootless.runtime.emulation import Emulation
     from rootless.runtime.operations import Operation
     from rootless.runtime.spec import Mount, Process, Spec
     from rootless.userns.idmap import IdMap
@@ -115,6 +116,7 @@ class LaunchPlan(NamedTuple):
     outlive: bool = False  # the program may go on when the launcher ends
     fuse_map: IdMap | None = None  # the server's, where it is not the container's
     hold: bool = False  # the caller's files must be opened before we are root inside
+    emulation: Emulation | None = None  # answers chown(2) and setuid(2) where there is one id
 
 
 def plan_launch(
@@ -128,6 +130,7 @@ def plan_launch(
     preserve_fds: int = 0,
     init: bool = False,
     store_map: IdMap | None = None,
+    emulation: Emulation | None = None,
 ) -> LaunchPlan:
     """How this host makes the container that ``spec`` describes.
 
@@ -157,7 +160,9 @@ def plan_launch(
             landlock=landlock,
             preserve_fds=preserve_fds,
             init=init,
+            emulated=emulation is not None,
         ),
+        emulation=emulation and emulation.starting_as(spec["process"]["user"]),
         fuse=fuse_arguments(rootfs, kernel.fuse_program)
         if rootfs.driver == "fuse-overlayfs"
         else (),
@@ -396,6 +401,7 @@ def plan_exec(
     filter: bytes = b"",
     landlock: str = "",
     preserve_fds: int = 0,
+    emulation: Emulation | None = None,
 ) -> LaunchPlan:
     """How ``process`` joins the running container whose init is ``pid``."""
     join = []
@@ -419,7 +425,9 @@ def plan_exec(
             filter=filter,
             landlock=landlock,
             preserve_fds=preserve_fds,
+            emulated=emulation is not None,
         ),
+        emulation=emulation and emulation.starting_as(process["user"]),
     )
 
 
@@ -437,8 +445,9 @@ def plan_process(
     landlock: str,
     preserve_fds: int = 0,
     init: bool = False,
+    emulated: bool = False,
 ) -> ProcessPlan:
-    """What the program is and what it may do."""
+    """What the program is and what it may do; with ``emulated`` it only believes to be another than root."""
     user = process["user"]
     env = dict(each.partition("=")[::2] for each in process["env"])
     capabilities = process["capabilities"]
@@ -449,8 +458,8 @@ def plan_process(
         env=env,
         candidates=_candidates(process["args"][0], env.get("PATH", _DEFAULT_PATH)),
         cwd=process["cwd"],
-        uid=user["uid"],
-        gid=user["gid"],
+        uid=0 if emulated else user["uid"],
+        gid=0 if emulated else user["gid"],
         groups=tuple(user.get("additionalGids", ())) if groups_allowed else None,
         umask=user.get("umask", 0o022),
         terminal=process.get("terminal", False),

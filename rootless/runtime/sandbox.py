@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from rootless.rootfs import Rootfs
+    from rootless.runtime.emulation import Emulation
     from rootless.runtime.options import ContainerOptions
     from rootless.userns.idmap import IdMap
 
@@ -26,6 +27,7 @@ class Surroundings(NamedTuple):
     id_map: IdMap
     kernel: Kernel
     filter: bytes = b""
+    emulation: Emulation | None = None
     enter_cgroup: Callable[[int], None] | None = None
     attach_network: Callable[[int], None] | None = None
 
@@ -46,6 +48,7 @@ def plan(
         landlock=options.landlock,
         preserve_fds=options.preserve_fds,
         init=options.init,
+        emulation=surroundings.emulation,
     )
 
 
@@ -74,4 +77,6 @@ def run(
     except BaseException:
         launch.kill(created.pid)
         raise
+    finally:
+        launch.end_supervisor(created.supervisor)
     return code

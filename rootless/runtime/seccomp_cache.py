@@ -71,6 +71,28 @@ def load_or_compile(
     return program
 
 
+def load_emulation(
+    cache: str, *, capabilities: Iterable[str], architecture: str, stat: bool
+) -> tuple[bytes, bytes, dict[tuple[int, int], str]]:
+    """What emulation_filter makes for these capabilities, from the directory ``cache`` if it is there."""
+    import marshal
+
+    names = sorted(capabilities)
+    facts = f"emulation\0{REVISION}\0{architecture}\0{stat}\0{' '.join(names)}".encode()
+    path = f"{cache}/{blake2b(facts, digest_size=_DIGEST_SIZE).hexdigest()}"
+    cached = _load(path)
+    if cached is not None:
+        return marshal.loads(cached)  # type: ignore[no-any-return]  # our own, by its digest
+    import json
+
+    from rootless.runtime.emulation_filter import compile_emulation
+
+    numbers = json.loads(read_bytes(f"{_HERE}/syscalls.json"))
+    compiled = compile_emulation(names, architecture=architecture, numbers=numbers, stat=stat)
+    _store(path, marshal.dumps(compiled))
+    return compiled
+
+
 def read_profile(path: str) -> bytes:
     """The text of a profile.  Raises InvalidRequest when it cannot be read or is too large."""
     try:

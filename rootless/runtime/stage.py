@@ -11,7 +11,7 @@ import os
 import struct
 from _socket import SCM_RIGHTS, SOL_SOCKET, socket
 from errno import EACCES, EDQUOT, ENOENT, ENOSYS, ENOTDIR, EPERM
-from resource import setrlimit
+from resource import getrlimit, setrlimit
 
 from rootless.kernel import capability, landlock, link, namespace, process, trace
 from rootless.runtime import handshake, init
@@ -26,13 +26,20 @@ if TYPE_CHECKING:
 _SIGKILL = 9
 _SYS_ADMIN = 1 << 21
 _FIRST_FREE_FD = 3
+_RLIMIT_RTTIME = 15  # what it is for here: runtime.emulated_ids
 
 
 def run(
-    plan: LaunchPlan, channel: socket, stdio: tuple[int, int, int], *, fuse: int = -1
+    plan: LaunchPlan,
+    channel: socket,
+    stdio: tuple[int, int, int],
+    supervise: Callable[[int, int], NoReturn] | None = None,
+    *,
+    fuse: int = -1,
 ) -> NoReturn:
     """The forked child: enter the namespaces, fork init, report its pid and go.
 
+    ``supervise`` is what a process of its own calls with the listener of ``plan.emulation`` and the root;
     ``fuse`` leads to the process that will serve the root, where that is outside of our namespaces.
     """
     step = handshake.STEP_JOIN
@@ -42,13 +49,19 @@ def run(
         fds = [(os.open(path, os.O_RDONLY | os.O_CLOEXEC), kind) for kind, path in plan.join]
         if plan.hide:  # others can see this process as soon as it is in their pid namespace
             process.set_dumpable(False)
+        root = Root()
+        supervisor = 0
         for fd, kind in fds:
             namespace.join(fd, namespace.FLAGS[kind])
             os.close(fd)
+            if kind == "user" and supervise is not None and plan.id_map is None:
+                # Here already: later it would be in the container's pid namespace.
+                supervisor = _fork_supervisor(root, channel, supervise)
         step = handshake.STEP_USER_NAMESPACE
         if plan.id_map is not None:
             namespace.unshare(namespace.CLONE_NEWUSER)
-        root = Root()
+            if supervise is not None:
+                supervisor = _fork_supervisor(root, channel, supervise)
         root.fuse = fuse
         if plan.fuse and fuse < 0:
             step = handshake.STEP_FORK
@@ -59,7 +72,7 @@ def run(
         pid = os.fork()
         if pid == 0:
             _init(plan, channel, stdio, root)
-        channel.send(handshake.PID_MESSAGE.pack(handshake.PID, pid))
+        channel.send(handshake.PID_MESSAGE.pack(handshake.PID, pid, supervisor))
         os._exit(0)
     except OSError as error:
         _report(channel, step, error.errno or 0)
@@ -108,7 +121,7 @@ def _init(plan: LaunchPlan, channel: socket, stdio: tuple[int, int, int], root: 
         # With an init the program is its child, not the launcher's.
         traced = not plan.process.init and _let_launcher_look()
         channel.send(handshake.TRACED if traced else handshake.UNTRACED)
-        _Drop(plan, channel, step, traced=traced).exec()
+        _Drop(plan, channel, step, traced=traced, supervisor=root.supervisor).exec()
     except OSError as error:
         _report(channel, step, error.errno or 0)
     except (
@@ -140,8 +153,12 @@ def _send_ready(channel: socket, terminal: int) -> None:
 class _Drop:
     """The last steps, in an order that matters; ``step`` counts them for the report."""
 
-    def __init__(self, plan: LaunchPlan, channel: socket, step: int, *, traced: bool):
+    def __init__(
+        self, plan: LaunchPlan, channel: socket, step: int, *, traced: bool, supervisor: int
+    ):
         self.plan = plan.process
+        self.emulation = plan.emulation
+        self.supervisor = supervisor
         self.death_signal = 0 if plan.outlive else _SIGKILL
         self.channel = channel
         self.step = step
@@ -172,6 +189,7 @@ class _Drop:
             self.directory,
             self.no_new_privileges,
             self.restrict,
+            self.emulate,
             self.close,
             self.capabilities,
             self.filter,
@@ -240,6 +258,24 @@ class _Drop:
         if self.landlock:
             landlock.restrict_to("/", self.landlock)
 
+    def emulate(self) -> None:
+        """Where there is one id: let somebody else, or a filter alone, answer chown(2) and setuid(2)."""
+        if self.emulation is None:
+            return
+        if self.supervisor >= 0:
+            try:
+                listener = process.install_listener(self.emulation.ask)
+            except OSError:  # the filters around us have a listener already: there can be only one
+                pass
+            else:
+                if self.emulation.mark:
+                    _, hard = getrlimit(_RLIMIT_RTTIME)
+                    setrlimit(_RLIMIT_RTTIME, (self.emulation.mark, hard))
+                root = os.open("/", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+                link.send_descriptors(self.supervisor, listener, root)
+                return
+        process.install_filter(self.emulation.answer)
+
     def close(self) -> None:
         first = _FIRST_FREE_FD + self.plan.preserve_fds
         if self.channel.fileno() != first:
@@ -276,6 +312,35 @@ class _Drop:
         raise OSError(failure, "")
 
 
+def _fork_supervisor(root: Root, channel: socket, supervise: Callable[[int, int], NoReturn]) -> int:
+    """Fork the process that will answer chown(2) and its like; its pid.  ``root`` gets our end of a pair.
+
+    It belongs to the user namespace but stays in the host's mount and pid namespaces.
+    """
+    read_end, write_end = link.descriptor_pair()
+    pid = os.fork()
+    if pid:
+        os.close(read_end)
+        root.supervisor = write_end
+        return pid
+    try:
+        os.close(write_end)
+        channel.close()
+        process.set_name("rootless:[owner]")
+        fds = link.receive_descriptors(read_end)
+        if len(fds) == 2:
+            null = os.open("/dev/null", os.O_RDWR)
+            for standard in (0, 1, 2):
+                os.dup2(null, standard)
+            low, high = sorted(fds)
+            os.closerange(_FIRST_FREE_FD, low)
+            os.closerange(low + 1, high)
+            process.close_from(high + 1)
+            supervise(*fds)
+    finally:
+        os._exit(125)
+
+
 def _fork_fuse(plan: LaunchPlan, channel: socket) -> int:
     """Fork the process that will serve the root by FUSE; returns our end of a pipe to it.
 
@@ -298,7 +363,7 @@ def _fork_fuse(plan: LaunchPlan, channel: socket) -> int:
 def serve_fuse(plan: LaunchPlan, channel: int) -> None:
     """Become the server once the mount comes through ``channel``; returns when that closes instead."""
     process.set_name("rootless:[fuse]")
-    fd = link.receive_descriptor(channel)
+    (fd,) = link.receive_descriptors(channel) or (-1,)
     if fd < 0:
         return
     process.set_parent_death_signal(0)

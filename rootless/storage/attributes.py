@@ -13,12 +13,13 @@ from __future__ import annotations
 
 import os
 
-from rootless.typed import TYPE_CHECKING, NamedTuple
+from rootless import owners
+from rootless.owners import BESIDE, OVERRIDE_STAT, Stat, parse_stat
+from rootless.typed import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from rootless.userns.idmap import IdMap, IdRange
 
-OVERRIDE_STAT = "user.containers.override_stat"
 OPAQUE = "user.overlay.opaque"
 OPAQUE_MARKS = (OPAQUE, "user.fuseoverlayfs.opaque", "trusted.overlay.opaque")
 _KEPT = "user.rootless.xattr."
@@ -33,35 +34,6 @@ _NEVER = (
     OVERRIDE_STAT,
     "security.selinux",
 )
-
-
-class Stat(NamedTuple):
-    """The owner and mode of a file as the image means them; ``device`` like ``char-1-3`` or empty."""
-
-    uid: int
-    gid: int
-    mode: int
-    device: str = ""
-
-    def __str__(self) -> str:
-        text = f"{self.uid}:{self.gid}:{self.mode:04o}"
-        return f"{text}:{self.device}" if self.device else text
-
-
-def parse_stat(value: bytes) -> Stat | None:
-    """Read an override_stat; None when it is malformed."""
-    try:
-        uid, gid, mode, *rest = value.decode().split(":")
-        device = rest[0] if rest and _is_device(rest[0]) else ""
-        stat = Stat(int(uid), int(gid), int(mode, 8) & 0o7777, device)
-    except ValueError:
-        return None
-    return stat if stat.uid >= 0 and stat.gid >= 0 else None
-
-
-def _is_device(text: str) -> bool:
-    kind, *numbers = text.split("-")
-    return kind in ("char", "block") and len(numbers) == 2 and all(map(str.isdecimal, numbers))
 
 
 class Owners:
@@ -113,12 +85,12 @@ def _set(file: int | str, name: str, value: bytes) -> bool:
 
 def keep_stat(fd: int, stat: Stat) -> bool:
     """Write down an owner that does not fit; False where the file system has no user xattrs."""
-    return _set(fd, OVERRIDE_STAT, str(stat).encode())
+    return owners.keep(fd, stat)
 
 
 def read_xattrs(fd: int) -> tuple[Stat | None, dict[str, bytes], bool]:
     """Of an open file: what override_stat says, the xattrs of the image, whether it is opaque."""
-    stat, xattrs, opaque = None, {}, False
+    stat, beside, xattrs, opaque = None, None, {}, False
     try:
         names = os.listxattr(fd)
     except OSError:
@@ -126,23 +98,12 @@ def read_xattrs(fd: int) -> tuple[Stat | None, dict[str, bytes], bool]:
     for name in names:
         if name == OVERRIDE_STAT:
             stat = parse_stat(os.getxattr(fd, name))
+        elif name == BESIDE:
+            beside = parse_stat(os.getxattr(fd, name))
         elif name in OPAQUE_MARKS:
             opaque = opaque or os.getxattr(fd, name) == b"y"
         elif name.startswith(_KEPT):
             xattrs[name.removeprefix(_KEPT)] = os.getxattr(fd, name)
         elif not name.startswith(_NEVER):
             xattrs[name] = os.getxattr(fd, name)
-    return stat, xattrs, opaque
-
-
-def true_stat(uid: int, gid: int, mode: int, recorded: Stat | None) -> Stat:
-    """What the image means by a file that lies here with these ids and this mode.
-
-    A record counts while the file still belongs to root: ``chown`` to an id that exists has the last
-    word.  So has ``chmod``; only the special bits, which are not given to the wrong owner, come back.
-    """
-    if recorded is None or (uid, gid) != (0, 0):
-        return Stat(uid, gid, mode)
-    if recorded.mode & ~0o6000 != mode:
-        return recorded._replace(mode=mode)
-    return recorded
+    return beside or stat, xattrs, opaque

@@ -13,8 +13,8 @@ from errno import EDQUOT, EINVAL, ELOOP, ENAMETOOLONG, ENOENT, ENOSPC, ENOTDIR, 
 from rootless import files
 from rootless.errors import ImageRefused, StoreFailed
 from rootless.kernel.openat2 import open_in_root
+from rootless.owners import Stat
 from rootless.storage import attributes
-from rootless.storage.attributes import Stat
 from rootless.storage.content import ContentWriter
 from rootless.storage.directories import FLAGS, Directories
 from rootless.storage.ownership import SPECIAL, Ownership

@@ -9,8 +9,9 @@ import os
 import stat
 from errno import EINVAL, EPERM
 
+from rootless.owners import Stat
 from rootless.storage import attributes
-from rootless.storage.attributes import Owners, Stat
+from rootless.storage.attributes import Owners
 from rootless.storage.tar_reader import DIRECTORY, text
 from rootless.typed import TYPE_CHECKING, NamedTuple
 

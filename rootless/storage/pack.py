@@ -10,6 +10,7 @@ import os
 import stat
 
 from rootless.errors import StoreFailed
+from rootless.owners import true_stat
 from rootless.storage import attributes
 from rootless.storage.streams import WriteBehind, read_all
 from rootless.storage.tar_reader import (
@@ -29,7 +30,7 @@ from rootless.typed import TYPE_CHECKING, NamedTuple
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from rootless.storage.attributes import Stat
+    from rootless.owners import Stat
     from rootless.storage.changes import Change
     from rootless.storage.compression import Compressor
 
@@ -137,7 +138,7 @@ class Packer:
         self, path: bytes, kind: int, status: os.stat_result, recorded: Stat | None = None
     ) -> Entry:
         mode = stat.S_IMODE(status.st_mode)
-        true = attributes.true_stat(status.st_uid, status.st_gid, mode, recorded)
+        true = true_stat(status.st_uid, status.st_gid, mode, recorded)
         mtime_ns = status.st_mtime_ns
         if self._latest_ns is not None:
             mtime_ns = min(mtime_ns, self._latest_ns)

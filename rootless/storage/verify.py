@@ -8,7 +8,7 @@ import stat
 from rootless import files
 from rootless.errors import RootlessError
 from rootless.kernel.openat2 import open_in_root
-from rootless.storage.attributes import OVERRIDE_STAT
+from rootless.owners import OVERRIDE_STAT
 from rootless.storage.layer_tar import UnpackRequest, unpack
 from rootless.storage.stack import DIRECTORY_FLAGS, is_whiteout, list_directory, lstat
 from rootless.typed import TYPE_CHECKING, NamedTuple

@@ -7,6 +7,8 @@ import subprocess
 
 import pytest
 
+from tests.support import places
+
 RUN = ("run", "--rm", "--network", "none")
 
 
@@ -14,16 +16,7 @@ RUN = ("run", "--rm", "--network", "none")
 def path_without(tmp_path):
     """A PATH on which everything is but some programs."""
 
-    def make(*names):
-        for directory in ("/usr/local/bin", "/usr/bin", "/bin", "/usr/sbin", "/sbin"):
-            for name in os.listdir(directory) if os.path.isdir(directory) else ():
-                link = tmp_path / "bin" / name
-                link.parent.mkdir(exist_ok=True)
-                if name not in names and not link.is_symlink():
-                    link.symlink_to(f"{directory}/{name}")
-        return str(tmp_path / "bin")
-
-    return make
+    return lambda *names: places.path_without(str(tmp_path / "bin"), *names)
 
 
 def test_without_newuidmap_there_is_a_single_id(fresh_rootless, images, path_without):

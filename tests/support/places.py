@@ -42,3 +42,14 @@ def home_for(user: str, directory: str) -> str:
 def hidden(*paths: str) -> list[str]:
     """Lines that put an empty file over each path that exists."""
     return [f"if [ -e {path} ]; then mount --bind /dev/null {path}; fi" for path in paths]
+
+
+def path_without(directory: str, *names: str) -> str:
+    """Make ``directory`` a PATH on which everything is but some programs."""
+    os.makedirs(directory, exist_ok=True)
+    for place in ("/usr/local/bin", "/usr/bin", "/bin", "/usr/sbin", "/sbin"):
+        for name in os.listdir(place) if os.path.isdir(place) else ():
+            link = f"{directory}/{name}"
+            if name not in names and not os.path.islink(link):
+                os.symlink(f"{place}/{name}", link)
+    return directory

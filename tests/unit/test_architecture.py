@@ -13,7 +13,7 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 PACKAGE = ROOT / "rootless"
-FOUNDATION = {"probes", "kernel", "files", "paths", "host", "rootfs", "events", "errors"}
+FOUNDATION = {"probes", "kernel", "owners", "files", "paths", "host", "rootfs", "events", "errors"}
 VOCABULARY = {"dockerfile", "image", "userns"}
 MECHANISMS = {"storage", "network", "runtime", "registry", "build"}
 
@@ -26,6 +26,7 @@ MAY_IMPORT = {
     "errors": set(),
     "events": set(),
     "rootfs": set(),
+    "owners": set(),
     "kernel": set(),
     "files": {"errors", "kernel"},
     "paths": {"errors"},

@@ -2,7 +2,8 @@ from __future__ import annotations
 
 import pytest
 
-from rootless.storage.attributes import Owners, Stat, parse_stat, true_stat
+from rootless.owners import Stat, parse_stat, true_stat
+from rootless.storage.attributes import Owners
 from rootless.userns.idmap import IdMap, IdRange, single
 
 
