@@ -58,6 +58,22 @@ PANELS: dict[str, dict[str, tuple[str, str]]] = {
         "image bootstrap": ("images", "Make a base image of this host's own files"),
         "image exists": ("images", "Exit with 0 if the image is stored, with 1 if not"),
     },
+    "Images for several platforms": {
+        "manifest create": ("manifests", "Make an index, empty or of images"),
+        "manifest add": ("manifests", "Put images into an index; what is not stored is pulled"),
+        "manifest annotate": (
+            "manifests",
+            "Change what an index says of an image in it, or of itself",
+        ),
+        "manifest inspect": ("manifests", "Show an index, stored or of a registry"),
+        "manifest push": ("manifests", "Upload an index with its images"),
+        "manifest remove": ("manifests", "Take an image out of an index"),
+        "manifest rm": ("manifests", "Remove indexes"),
+        "manifest exists": (
+            "manifests",
+            "Exit with 0 if there is an index of that name, with 1 if not",
+        ),
+    },
     "Registries": {
         "login": ("registries", "Keep credentials for a registry"),
         "logout": ("registries", "Forget credentials for a registry"),
