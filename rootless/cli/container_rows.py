@@ -4,11 +4,21 @@ from __future__ import annotations
 
 import time
 
-from rootless.cli.phrases import ago, ellipsis, familiar, human_duration, seconds_since_1970
+from rootless.cli.phrases import (
+    ago,
+    ellipsis,
+    familiar,
+    human_duration,
+    human_size,
+    seconds_since_1970,
+)
 from rootless.typed import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
     from rootless.engine.containers import Listed
+    from rootless.engine.sizes import Size
 
 _COMMAND_WIDTH = 20
 
@@ -35,7 +45,29 @@ HEADERS = {
 }
 
 
-def row(listed: Listed, *, whole: bool) -> dict[str, object]:
+def ordered(listed: list[Listed], field: str, known: Mapping[str, Size]) -> list[Listed]:
+    """``--sort``: by a field, the newest first where it is about time, by size the smallest."""
+    if field == "size":
+        return sorted(listed, key=lambda each: known[each.container.id].written)
+    return sorted(listed, key=_SORT[field])
+
+
+_SORT: dict[str, Callable[[Listed], Any]] = {
+    "command": lambda each: each.container.record["args"],
+    "created": lambda each: _backwards(each.container.record["created"]),
+    "id": lambda each: each.container.id,
+    "image": lambda each: each.container.record["image"],
+    "names": lambda each: each.container.name,
+    "runningfor": lambda each: _backwards((each.state or {}).get("started", "")),
+    "status": lambda each: (each.status, each.container.name),
+}
+
+
+def _backwards(text: str) -> list[int]:
+    return [-ord(character) for character in text]
+
+
+def row(listed: Listed, *, whole: bool, size: Size | None = None) -> dict[str, object]:
     """The fields that templates know, as text."""
     record = listed.container.record
     facts = document(listed)
@@ -53,7 +85,7 @@ def row(listed: Listed, *, whole: bool) -> dict[str, object]:
         "State": facts["State"],
         "Ports": ports_text(facts["Ports"]),
         "Names": record["name"],
-        "Size": "",
+        "Size": f"{human_size(size.written)} (virtual {human_size(size.total)})" if size else "",
         "Labels": ",".join(f"{key}={value}" for key, value in sorted(record["labels"].items())),
         "Mounts": ",".join(facts["Mounts"]),
         "Networks": ",".join(facts["Networks"]),
@@ -63,7 +95,7 @@ def row(listed: Listed, *, whole: bool) -> dict[str, object]:
     }
 
 
-def document(listed: Listed) -> dict[str, Any]:
+def document(listed: Listed, size: Size | None = None) -> dict[str, Any]:
     """The same as ``--format json`` shows it, in podman's words."""
     record, state = listed.container.record, listed.state or {}
     last = record.get("last") or {}
@@ -90,6 +122,7 @@ def document(listed: Listed) -> dict[str, Any]:
         "Networks": list(options) if mode == "bridge" else [],
         "Ports": [port_document(port) for port in ports],
         "AutoRemove": record["auto_remove"],
+        **({"Size": {"rwSize": size.written, "rootFsSize": size.total}} if size else {}),
     }
 
 

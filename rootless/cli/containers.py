@@ -6,6 +6,10 @@ from rootless.cli import output
 from rootless.cli.each import each, say_nothing
 from rootless.engine import Engine
 from rootless.engine.selection import select
+from rootless.typed import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from rootless.engine.sizes import Size
 
 
 def ps(
@@ -27,15 +31,23 @@ def ps(
     from rootless.engine.containers import list_containers
 
     request = ListRequest(all=all, filter=filter, last=last, latest=latest, size=size, sort=sort)
-    listed = list_containers(Engine.open(), request)
+    engine = Engine.open()
+    listed = list_containers(engine, request)
+    known: dict[str, Size] = {}
+    if size or sort == "size" or ".Size" in (format or ""):
+        from rootless.engine.sizes import sizes
+
+        known = sizes(engine, (each.container for each in listed))
+    if sort is not None:
+        listed = rows.ordered(listed, sort, known)
     output.listing(
-        (rows.row(each, whole=no_trunc) for each in listed),
+        (rows.row(each, whole=no_trunc, size=known.get(each.container.id)) for each in listed),
         rows.HEADERS,
         shown=(*rows.SHOWN, "Size") if size else rows.SHOWN,
         format=format,
         quiet="ID" if quiet else None,
         heading=not noheading,
-        documents=map(rows.document, listed),
+        documents=(rows.document(each, known.get(each.container.id)) for each in listed),
     )
 
 
@@ -67,7 +79,12 @@ def rm(
         cidfiles=cidfile,
         ignore=ignore or force,
     )
-    return each(names, lambda name: remove_containers(engine, request._replace(containers=(name,))))
+
+    def remove(name: str) -> None:
+        for dependant in remove_containers(engine, request._replace(containers=(name,)))[:-1]:
+            output.write(dependant)
+
+    return each(names, remove)
 
 
 def stop(
@@ -134,7 +151,14 @@ def kill(
     return each(names, lambda name: lifecycle.kill(engine, request._replace(containers=(name,))))
 
 
-def wait(containers: tuple[str, ...] = (), *, latest: bool = False, ignore: bool = False) -> int:
+def wait(
+    containers: tuple[str, ...] = (),
+    *,
+    condition: tuple[str, ...] = (),
+    interval: float = 0.25,
+    latest: bool = False,
+    ignore: bool = False,
+) -> int:
     """Wait for containers to end, and print their exit codes."""
     from rootless.engine import lifecycle
     from rootless.engine.container_requests import WaitRequest
@@ -142,7 +166,8 @@ def wait(containers: tuple[str, ...] = (), *, latest: bool = False, ignore: bool
     engine = Engine.open()
 
     def wait_for(name: str) -> None:
-        for code in lifecycle.wait(engine, WaitRequest(containers=(name,))):
+        request = WaitRequest(containers=(name,), condition=condition, interval=interval)
+        for code in lifecycle.wait(engine, request):
             output.write(str(code))
 
     return each(
@@ -185,22 +210,23 @@ def logs(
     from rootless.cli import values
     from rootless.engine import logs as engine_logs
     from rootless.engine.container_requests import LogsRequest
-    from rootless.errors import InvalidRequest
 
     engine, now = Engine.open(), time.time()
     chosen = select(engine, containers, latest=latest)
-    if follow and len(chosen) > 1:
-        raise InvalidRequest("only one container can be followed")
     request = LogsRequest(
         follow=follow,
         tail=None if tail in ("all", "-1") else values.natural(tail),
         since=None if since is None else values.timestamp(since, now=now),
         until=None if until is None else values.timestamp(until, now=now),
     )
-    for name in chosen:
-        prefix = f"{name} " if names else ""
-        records = engine_logs.logs(engine, name, request)
-        output.log(records, timestamps=timestamps, prefix=prefix, flush=follow)
+    if len(chosen) > 1:
+        from rootless.cli.several_logs import show
+
+        show(engine, chosen, request, timestamps=timestamps, prefixed=names)
+        return
+    prefix = f"{chosen[0]} " if names else ""
+    records = engine_logs.logs(engine, chosen[0], request)
+    output.log(records, timestamps=timestamps, prefix=prefix, flush=follow)
 
 
 def rename(container: str, name: str) -> None:

@@ -6,7 +6,7 @@ import os
 import time
 
 from rootless import files
-from rootless.errors import Conflict, HostLacks
+from rootless.errors import Conflict, HostLacks, InvalidRequest
 from rootless.lean import signal
 from rootless.runtime import container as store
 from rootless.runtime.journal import note_container
@@ -69,12 +69,28 @@ def _status(container: Container, state: store.State | None) -> str:
 
 
 def remove_containers(engine: Engine, request: RemoveRequest) -> list[str]:
-    """``rm``: the names or ids as they were given, as they go."""
+    """``rm``: the names or ids as they were given, as they go.
+
+    With ``time`` a container that runs gets its stop signal and so many seconds first; with ``depend`` those
+    that depend on it go before it.
+    """
+    if request.time is not None and not request.force:
+        raise InvalidRequest("--time is about stopping: it needs --force", hint="rm -f -t SECONDS")
     removed = []
     for name in request.containers:
         container = store.find(engine.paths, name)
-        remove(engine, container, force=request.force, volumes=request.volumes)
-        removed.append(name)
+        doomed = [container]
+        if request.depend:
+            from rootless.engine.dependants import dependants
+
+            doomed = [*dependants(engine, container), container]
+        for each in doomed:
+            if request.force and request.time and each.state() is not None:
+                from rootless.engine.lifecycle import stop_one
+
+                stop_one(each, grace_s=request.time)
+            remove(engine, each, force=request.force, volumes=request.volumes)
+        removed += [each.name for each in doomed[:-1]] + [name]
     return removed
 
 

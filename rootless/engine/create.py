@@ -103,6 +103,10 @@ def create(
     merge.check_supported(request)
     if request.name is not None:
         store.check_name("container", request.name)
+    if request.log_driver or request.log_opt:
+        from rootless.engine.log_options import log_options
+
+        log_options(request._asdict())
     sweep_containers(engine)
     engine.tell_loss(report)
     if request.require:

@@ -219,12 +219,13 @@ def _names_of(engine: Engine, entry: Entry) -> list[Entry]:
 def layer_sizes(engine: Engine, image: Image) -> tuple[int, ...]:
     """How many bytes each layer takes, base first: unpacked where it is, or else as a blob."""
     return tuple(
-        _unpacked_size(engine, chain_id) or layer["size"]
+        unpacked_size(engine, chain_id) or layer["size"]
         for chain_id, layer in zip(image.chain, image.manifest["layers"], strict=True)
     )
 
 
-def _unpacked_size(engine: Engine, chain_id: ChainID) -> int:
+def unpacked_size(engine: Engine, chain_id: ChainID) -> int:
+    """How many bytes an unpacked layer holds; 0 for one that is not there."""
     form = engine.driver.form.name
     try:
         size = json.loads(files.read_bytes(f"{engine.paths.layer(form, chain_id)}/layer.json"))[

@@ -9,16 +9,17 @@ from rootless.engine import containers
 from rootless.engine.containers import ask_to_end, signal_init, wait_for_end
 from rootless.engine.create import let_go
 from rootless.engine.exec import plan_of
+from rootless.engine.log_options import log_options
 from rootless.engine.requests import ExecRequest
 from rootless.engine.run import prepare
 from rootless.engine.surroundings import make_cgroup
+from rootless.engine.waiting import CONDITIONS, ENDED
 from rootless.errors import Conflict, InvalidRequest, NotFound
 from rootless.runtime import attach as protocol
 from rootless.runtime import container as store
 from rootless.runtime import monitor
 from rootless.runtime.health import HealthOptions
 from rootless.runtime.journal import note_container
-from rootless.runtime.log import DRIVERS, LogOptions
 from rootless.runtime.relay import own_size
 from rootless.runtime.restart import parse_policy
 from rootless.runtime.session import DETACH_KEYS, Session
@@ -112,34 +113,6 @@ def _health_of(container: Container) -> HealthOptions | None:
         return None
     options = HealthOptions(**stored)
     return options._replace(test=tuple(options.test))  # JSON knows no tuples
-
-
-def log_options(settings: dict[str, object]) -> LogOptions:
-    """``--log-driver`` and ``--log-opt``.  Raises InvalidRequest."""
-    driver = str(settings.get("log_driver") or "k8s-file")
-    if driver not in DRIVERS:
-        raise InvalidRequest(f"unknown log driver {driver!r}", hint=f"one of {', '.join(DRIVERS)}")
-    options = LogOptions(driver)
-    for text in settings.get("log_opt") or ():  # type: ignore[attr-defined]  # a list of strings in JSON
-        key, _, value = text.partition("=")
-        match key:
-            case "max-size":
-                options = options._replace(max_size=_size(value))
-            case "max-file":
-                options = options._replace(max_files=int(value))
-            case "tag":
-                options = options._replace(tag=value)
-            case _:
-                raise InvalidRequest(f"unknown log option {key!r}", hint="max-size, max-file, tag")
-    return options
-
-
-def _size(text: str) -> int:
-    number = text.rstrip("bBkKmMgG")
-    unit = text[len(number) :].lower()[:1]
-    if not number.isdigit():
-        raise InvalidRequest(f"invalid size {text!r}", hint="such as 10m")
-    return int(number) << {"k": 10, "m": 20, "g": 30}.get(unit, 0)
 
 
 def _session(
@@ -303,8 +276,20 @@ def restart(engine: Engine, request: StopRequest) -> list[str]:
 
 
 def wait(engine: Engine, request: WaitRequest) -> list[int]:
-    """Wait for containers to end; their exit codes."""
-    return [_wait_one(store.find(engine.paths, name)) for name in request.containers]
+    """Wait for containers to end, or for one of the conditions; their exit codes, -1 while they run.
+
+    Raises InvalidRequest for an unknown condition.
+    """
+    unknown = [each for each in request.condition if each not in CONDITIONS]
+    if unknown:
+        raise InvalidRequest(
+            f"unknown condition {unknown[0]!r}", hint="one of " + ", ".join(sorted(CONDITIONS))
+        )
+    if set(request.condition) <= ENDED:
+        return [_wait_one(store.find(engine.paths, name)) for name in request.containers]
+    from rootless.engine.waiting import wait_for
+
+    return [wait_for(engine, name, request) for name in request.containers]
 
 
 def _wait_one(container: Container) -> int:

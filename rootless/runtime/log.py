@@ -14,6 +14,8 @@ from rootless.typed import TYPE_CHECKING, NamedTuple
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from rootless.runtime.journald import JournalWriter
+
 STREAMS = {1: b"stdout", 2: b"stderr"}
 _NUMBERS = {b"stdout": 1, b"stderr": 2}
 DRIVERS = ("k8s-file", "json-file", "journald", "none")
@@ -35,6 +37,24 @@ class LogRecord(NamedTuple):
     stream: int
     whole: bool
     text: bytes
+
+
+def open_writer(bundle: str, options: LogOptions) -> LogWriter | JournalWriter | None:
+    """What keeps the output of the container in ``bundle``; None where nothing does.  Raises OSError."""
+    if options.driver == "none":
+        return None
+    if options.driver != "journald":
+        return LogWriter(f"{bundle}/log", options)
+    import json
+
+    from rootless.files import read_bytes
+    from rootless.runtime.journald import JournalWriter, fields_of
+
+    record = json.loads(read_bytes(f"{bundle}/container.json"))
+    fields = fields_of(
+        container_id=record["id"], name=record["name"], image=record["image"], tag=options.tag
+    )
+    return JournalWriter(fields)
 
 
 class LogWriter:

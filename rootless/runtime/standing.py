@@ -15,7 +15,7 @@ import time
 from rootless.lean import signal
 from rootless.runtime import attach
 from rootless.runtime.clients import HIGH_WATER, Clients
-from rootless.runtime.log import LogOptions, LogWriter
+from rootless.runtime.log import LogOptions, open_writer
 from rootless.runtime.restart import RestartPolicy
 from rootless.typed import TYPE_CHECKING, Any, NamedTuple
 
@@ -66,9 +66,7 @@ class Standing:
         self.cgroup = cgroup
         self.finish = finish
         self.clients = Clients(listener, self._queue_input, self._resize)
-        self.log: LogWriter | None = None
-        if log.driver not in ("none", "journald"):
-            self.log = LogWriter(f"{place.bundle}/log", log)
+        self.log = open_writer(place.bundle, log)
         self.streams: dict[int, int] = {}  # descriptor to read from: 1 or 2
         self.stdin = -1
         self.to_stdin = bytearray()

@@ -25,7 +25,7 @@ PS = Command(
         Option("last", "N", "The N newest, whether they run or not", natural, short="n"),
         Option("latest", "", "The newest, whether it runs or not", short="l"),
         Option("size", "", "How much each has written", short="s"),
-        Option("sort", "FIELD", "By created, id, image, names or status"),
+        Option("sort", "FIELD", "By one of these", choices=("command", "created", "id", "image", "names", "runningfor", "size", "status")),
         Option("noheading", "", "No titles"),
     ),
 )  # fmt: skip
@@ -82,9 +82,14 @@ KILL = Command(
 
 WAIT = Command(
     "wait",
-    plain(_LATEST, _IGNORE),
+    plain(
+        Option("condition", "STATE", "Until one is so: exited, running, healthy, removed ...", many=True),
+        Option("interval", "SECONDS", "How often to look, with --condition", seconds, short="i", default="0.25"),
+        _LATEST,
+        _IGNORE,
+    ),
     (_CONTAINERS,),
-)
+)  # fmt: skip
 
 ATTACH = Command(
     "attach",
