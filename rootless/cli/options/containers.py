@@ -86,7 +86,7 @@ WAIT = Command(
         Option("condition", "STATE", "Until one is so: exited, running, healthy, removed ...", many=True),
         Option("interval", "SECONDS", "How often to look, with --condition", seconds, short="i", default="0.25"),
         _LATEST,
-        _IGNORE,
+        _IGNORE._replace(short=""),
     ),
     (_CONTAINERS,),
 )  # fmt: skip
