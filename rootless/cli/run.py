@@ -16,7 +16,7 @@ _PATHS = ("cidfile", "pidfile", "authfile", "cert_dir")
 _PROXIES = ("http_proxy", "https_proxy", "ftp_proxy", "no_proxy", "all_proxy")
 
 
-def run(*, quiet: bool = False, explain: bool = False, **given: Any) -> int:
+def run(*, quiet: bool = False, explain: str | None = None, **given: Any) -> int:
     """Make a container and run a program in it."""
     build_first(given, quiet=quiet)
     request = run_request(given)
@@ -26,7 +26,7 @@ def run(*, quiet: bool = False, explain: bool = False, **given: Any) -> int:
             from rootless.cli import output
             from rootless.engine.explain import explain_run
 
-            output.write("\n".join(explain_run(engine, request, report)))
+            output.write("\n".join(explain_run(engine, request, explain, report)))
             return 0
         from rootless.engine.run import run as run_container
 

@@ -31,7 +31,7 @@ from rootless.runtime.seccomp_cache import read_profile
 from rootless.typed import TYPE_CHECKING, Any, NamedTuple
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from rootless.engine import Engine
     from rootless.engine.mounts import Gathered
@@ -138,13 +138,18 @@ def let_go(container: Container, alive: int) -> None:
     os.close(alive)
 
 
-def explain(engine: Engine, request: RunRequest, report: Report = events.ignore) -> LaunchPlan:
-    """The plan of ``run``, and nothing of it done."""
+def explain(
+    engine: Engine,
+    request: RunRequest,
+    tell: Callable[[Prepared, str], list[str]],
+    report: Report = events.ignore,
+) -> list[str]:
+    """What ``tell`` says of a container that is prepared, and of the directory it is written in; then it goes."""
     merge.check_supported(request)
     with engine.use_store():
         image = resolve_image(engine, request, report)
         with files.scratch(engine.paths.scratch, "explain") as scratch:
-            return _Draft(engine, request, image, scratch).prepare(report).plan
+            return tell(_Draft(engine, request, image, scratch).prepare(report), scratch)
 
 
 class _Draft:

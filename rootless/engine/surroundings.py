@@ -45,15 +45,13 @@ def seccomp_filter(
     if profile == "unconfined":
         return b""
     os.makedirs(engine.paths.seccomp, mode=0o700, exist_ok=True)
-    kernel = os.uname()
-    major, minor = kernel.release.split(".")[:2]
     return load_or_compile(
         engine.paths.seccomp,
         profile=None if profile == "default" else profile,
         capabilities=capabilities,
         terminal=terminal,
-        architecture=kernel.machine,
-        kernel=(int(major), int("".join(c for c in minor if c.isdigit()) or "0")),
+        architecture=os.uname().machine,
+        kernel=kernel_version(),
     )
 
 
@@ -93,6 +91,12 @@ def emulation(
         engine.paths.seccomp, capabilities=capabilities, architecture=os.uname().machine, stat=stat
     )
     return Emulation(ask if how == "recorded" else b"", answer, names)
+
+
+def kernel_version() -> tuple[int, int]:
+    """Major and minor number of this kernel."""
+    major, minor = os.uname().release.split(".")[:2]
+    return int(major), int("".join(c for c in minor if c.isdigit()) or "0")
 
 
 def make_cgroup(engine: Engine, record: Record) -> Cgroup | None:

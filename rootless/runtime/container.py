@@ -136,8 +136,7 @@ class Container(NamedTuple):
 
     def spec(self) -> Spec:
         """config.json."""
-        document: Spec = _read_json(f"{self.bundle}/config.json")
-        return document
+        return read_spec(self.bundle)
 
     def state(self) -> State | None:
         """What runs, or None: the lock says whether, state.json says what."""
@@ -256,6 +255,12 @@ def change_record(bundle: str, changes: dict[str, Any]) -> Record | None:
     except (FileNotFoundError, NotFound):
         return None
     return record
+
+
+def read_spec(bundle: str) -> Spec:
+    """config.json of the bundle at that place."""
+    document: Spec = _read_json(f"{bundle}/config.json")
+    return document
 
 
 def write_spec(bundle: str, spec: Spec) -> None:

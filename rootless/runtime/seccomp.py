@@ -97,6 +97,37 @@ def compile_filter(
     return program
 
 
+def resolved(
+    profile: Mapping[str, Any],
+    *,
+    architecture: str,
+    capabilities: Collection[str],
+    kernel: tuple[int, int],
+) -> dict[str, Any]:
+    """The profile as the runtime-spec's ``linux.seccomp``: the rules that hold, without their conditions.
+
+    Raises as ``compile_filter`` does.
+    """
+    _action(profile, "defaultAction", "defaultErrnoRet", "profile")
+    document: dict[str, Any] = {
+        "defaultAction": profile["defaultAction"],
+        "architectures": [ABIS[abi].token for abi in _abis(profile, architecture)],
+        "syscalls": [],
+    }
+    if profile.get("defaultErrnoRet") is not None:
+        document["defaultErrnoRet"] = profile["defaultErrnoRet"]
+    for index, entry in enumerate(_list(profile, "syscalls", "profile")):
+        where = f"syscalls[{index}]"
+        if not _holds(entry, where, architecture, capabilities, kernel):
+            continue
+        rule = {"names": _names(entry, "names", where), "action": entry["action"]}
+        for key in ("errnoRet", "args"):
+            if entry.get(key):
+                rule[key] = entry[key]
+        document["syscalls"].append(rule)
+    return document
+
+
 # The kernel looks at the lower 32 bits of these arguments only, so the filter must, too (CVE-2019-10063).
 _NO_TERMINAL_INPUT = tuple(
     Rule((Comparison(1, "MASKED_EQ", request, 0xFFFFFFFF),), ERRNO | _EPERM)

@@ -10,7 +10,7 @@ import os
 
 from rootless.errors import InvalidRequest
 from rootless.files import read_bytes, write_atomic
-from rootless.typed import TYPE_CHECKING
+from rootless.typed import TYPE_CHECKING, Any
 
 try:  # hashlib would load OpenSSL, 4 ms for nothing
     from _blake2 import blake2b
@@ -53,12 +53,7 @@ def load_or_compile(
 
     from rootless.runtime.seccomp import compile_filter
 
-    try:
-        document = json.loads(text)
-    except ValueError as error:
-        raise InvalidRequest(f"seccomp profile {profile}: {error}") from None
-    if not isinstance(document, dict):
-        raise InvalidRequest(f"seccomp profile {profile} is not a JSON object")
+    document = _parsed(text, profile)
     program = compile_filter(
         document,
         architecture=architecture,
@@ -91,6 +86,32 @@ def load_emulation(
     compiled = compile_emulation(names, architecture=architecture, numbers=numbers, stat=stat)
     _store(path, marshal.dumps(compiled))
     return compiled
+
+
+def rules_of(
+    profile: str | None, *, capabilities: Iterable[str], architecture: str, kernel: tuple[int, int]
+) -> dict[str, Any]:
+    """The same profile as the runtime-spec's ``linux.seccomp``.  Raises as ``load_or_compile`` does."""
+    from rootless.runtime.seccomp import resolved
+
+    return resolved(
+        _parsed(read_profile(profile or f"{_HERE}/seccomp_default.json"), profile),
+        architecture=architecture,
+        capabilities=frozenset(capabilities),
+        kernel=kernel,
+    )
+
+
+def _parsed(text: bytes, profile: str | None) -> dict[str, Any]:
+    import json
+
+    try:
+        document = json.loads(text)
+    except ValueError as error:
+        raise InvalidRequest(f"seccomp profile {profile}: {error}") from None
+    if not isinstance(document, dict):
+        raise InvalidRequest(f"seccomp profile {profile} is not a JSON object")
+    return document
 
 
 def read_profile(path: str) -> bytes:

@@ -22,7 +22,15 @@ _BUILD = Group(
         ),
     ),
 )
-_EXPLAIN = Group("Instead of running", (Option("explain", "", "Print what would be done"),))
+_EXPLAIN = Group(
+    "Instead of running",
+    (
+        Option(
+            "explain", "FORM", "Print what would be done: plan, commands or json (OCI)",
+            choices=("plan", "commands", "json"), bare="plan",
+        ),
+    ),
+)  # fmt: skip
 
 RUN = Command(
     "run",
