@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 
 from rootless import probes
-from rootless.kernel import capability
 from rootless.lean import cached_property
 from rootless.typed import TYPE_CHECKING
 from rootless.userns import idmap
@@ -59,7 +58,7 @@ class HostFacts:
 
     def _wide_maps(self) -> tuple[IdMap, ...]:
         uid_map = _read("/proc/self/uid_map")
-        if self.uid == 0 and capability.holds(_CAP_SETUID):
+        if self.uid == 0 and _holds(_CAP_SETUID):
             uids, gids = (
                 idmap.for_super_user(
                     _read(f"/proc/self/{kind}_map"), _read(f"/etc/sub{kind}"), self.user
@@ -252,3 +251,10 @@ def _read(path: str) -> str:
             return file.readall().decode(errors="replace")
     except OSError:
         return ""
+
+
+def _holds(number: int) -> bool:
+    """Only the super-user needs to know here; with it comes ctypes."""
+    from rootless.kernel import capability
+
+    return capability.holds(number)

@@ -5,10 +5,12 @@ from __future__ import annotations
 import os
 
 from rootless import files
-from rootless.build.selection import View
 from rootless.dockerfile.ignore import Ignore, ignore_file_names, read_ignore_file
 from rootless.errors import InvalidRequest, NotFound
-from rootless.typed import NamedTuple
+from rootless.typed import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    from rootless.build.selection import View
 
 _MAX_TEXT_BYTES = 16 << 20
 
@@ -25,6 +27,8 @@ class Context(NamedTuple):
         """The tree, open; the caller closes ``root``.  Raises NotFound for a build without context."""
         if self.directory is None:
             raise NotFound(f"this build has no {self.name}", hint="give a directory instead of -")
+        from rootless.build.selection import View
+
         flags = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
         return View(os.open(self.directory, flags), self.name, self.ignore, anonymous=True)
 

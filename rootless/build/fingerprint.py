@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 import time
 from stat import S_ISDIR, S_ISREG, S_ISSOCK
 
 from rootless import files
-from rootless.build.selection import describe, walk
+from rootless.image.digest import new_sha256
 from rootless.typed import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -34,8 +33,10 @@ def fingerprint(
 
     ``content`` gives the digest of a file's bytes; by default it reads them.
     """
+    from rootless.build.selection import walk
+
     content = content or content_digest
-    total = hashlib.sha256()
+    total = new_sha256()
     for item in items:
         total.update(
             f"{item.name if not item.is_directory else ''}{_FIELD}".encode(
@@ -49,11 +50,13 @@ def fingerprint(
             total.update(line)
             if parts is not None:
                 path = f"{item.path}/{entry.path}".strip("/") or "."
-                parts[path] = hashlib.sha256(line).hexdigest()[:16]
+                parts[path] = new_sha256(line).hexdigest()[:16]
     return f"sha256:{total.hexdigest()}"
 
 
 def _line(view: View, entry: Entry, content: Callable[[Entry], str]) -> bytes:
+    from rootless.build.selection import describe
+
     mode = entry.status.st_mode
     if S_ISREG(mode) or S_ISDIR(mode):
         fd = entry.open()
@@ -72,6 +75,8 @@ def _line(view: View, entry: Entry, content: Callable[[Entry], str]) -> bytes:
 
 def content_digest(entry: Entry) -> str:
     """The digest of a file's bytes."""
+    import hashlib
+
     with open(entry.open(), "rb", buffering=0) as file:
         digest = hashlib.sha256()
         while chunk := file.read(_CHUNK):

@@ -5,8 +5,6 @@ Pure.
 
 from __future__ import annotations
 
-import csv
-
 from rootless.build.remotes import git_checkout, is_web_address
 from rootless.build.workshop import Secret
 from rootless.errors import InvalidRequest, Unsupported
@@ -52,6 +50,8 @@ class NamedContext(NamedTuple):
 
 def fields_of(text: str, what: str) -> dict[str, str]:
     """``a=1,b=2``, quoted as in CSV; a word without "=" is a key with an empty value."""
+    import csv
+
     try:
         words = next(csv.reader([text], strict=True), [])
     except csv.Error as error:

@@ -4,13 +4,9 @@ from __future__ import annotations
 
 import os
 
-from rootless.build import downloads, git
-from rootless.build.fingerprint import fingerprint
 from rootless.build.patterns import escaped
-from rootless.build.selection import select
 from rootless.build.steps import CopyStep, Download, GitCheckout, RunStep, Step, TreeFiles
 from rootless.typed import TYPE_CHECKING
-from rootless.userns import enter
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -58,6 +54,8 @@ class Inputs:
     def fetched(self, download: Download) -> Fetched:
         """A download, done at most once."""
         if download not in self._fetched:
+            from rootless.build import downloads
+
             place = f"{self._workshop.scratch}/download-{len(self._fetched)}-{os.getpid()}"
             self._fetched[download] = downloads.fetch(download, self._workshop.paths, place)
         return self._fetched[download]
@@ -65,6 +63,8 @@ class Inputs:
     def checkout(self, source: GitCheckout) -> Checkout:
         """A git checkout, done at most once."""
         if source not in self._checkouts:
+            from rootless.build import git
+
             place = f"{self._workshop.scratch}/git-{len(self._checkouts)}-{os.getpid()}"
             self._checkouts[source] = git.check_out(source, place)
         return self._checkouts[source]
@@ -110,6 +110,8 @@ class Inputs:
             os.close(view.root)
 
     def _layers(self, tree: Tree, patterns: tuple[str, ...], step: CopyStep) -> str:
+        from rootless.userns import enter
+
         open_view = self._trees.opener(tree)
         return enter.call(
             lambda: _identify(open_view(), patterns, step, None, None),
@@ -125,6 +127,9 @@ def _identify(
     content: Callable[[Entry], str] | None,
     parts: dict[str, str] | None,
 ) -> str:
+    from rootless.build.fingerprint import fingerprint
+    from rootless.build.selection import select
+
     parents = step is not None and step.parents
     items = [item for pattern in patterns for item in select(view, pattern, parents=parents)]
     excludes = step.excludes if step is not None else ()

@@ -11,6 +11,7 @@ from rootless.build.copy import CopyJob, FromContent, FromFile, FromTree, Origin
 from rootless.build.keys import stands_alone
 from rootless.build.placement import Placement
 from rootless.build.steps import Download, GitCheckout, InlineContent, TreeFiles
+from rootless.build.stored import unpack
 from rootless.build.workshop import Place
 from rootless.errors import BuildFailed
 from rootless.image.digest import chain_id
@@ -160,29 +161,3 @@ class Work:
         if made.chain_id != chain_id(self._parent, made.diff_id):
             unpack(workshop, record, self._parent)
         return record
-
-
-def is_usable(workshop: Workshop, record: Record, parent: ChainID | None) -> bool:
-    """Whether the layer of a record is there, blob and all; one that only has a blob is unpacked."""
-    if not workshop.layout.has_blob(record.digest) and not workshop.fetch(record):
-        return False
-    if not workshop.layers.has(chain_id(parent, record.diff_id)):
-        unpack(workshop, record, parent)
-    return True
-
-
-def unpack(workshop: Workshop, record: Record, parent: ChainID | None) -> None:
-    """Unpack a stored blob on top of a parent."""
-    compression = record.media_type.rpartition("+")[2] if "+" in record.media_type else "none"
-    with (
-        workshop.layers.unpacker() as unpacker,
-        workshop.layout.open_blob(record.digest) as blob,
-    ):
-        unpacker.submit(
-            blob.fileno(),
-            compression=compression,
-            chain_id=chain_id(parent, record.diff_id),
-            parent=parent,
-            diff_id=record.diff_id,
-        )
-        unpacker.wait()

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import posixpath
 import re
-from urllib.parse import parse_qsl, unquote, urlsplit
 
 from rootless.build.steps import GitCheckout
 from rootless.errors import InvalidRequest
 
-_SCP_FORM = re.compile(r"[a-zA-Z0-9._-]+@[a-zA-Z0-9.-]+:(?!//)[^ ]+")
-_COMMIT = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
+_SCP_FORM = r"[a-zA-Z0-9._-]+@[a-zA-Z0-9.-]+:(?!//)[^ ]+"
+_COMMIT = r"[0-9a-f]{40}|[0-9a-f]{64}"
 _TRUE = ("", "1", "true")
 
 
@@ -33,9 +32,7 @@ def git_checkout(text: str) -> GitCheckout | None:
     if fragment:
         ref, _, directory = fragment.partition(":")
         checkout = checkout._replace(ref=ref, directory=_inside(directory, text))
-    for name, value in parse_qsl(query, keep_blank_values=True):
-        checkout = _with_option(checkout, name, value, text)
-    return checkout
+    return _with_query(checkout, query, text) if query else checkout
 
 
 def _is_git_address(address: str) -> bool:
@@ -44,8 +41,18 @@ def _is_git_address(address: str) -> bool:
     ):
         return True
     if address.startswith(("http://", "https://")):
-        return urlsplit(address).path.endswith(".git")
-    return "://" not in address and _SCP_FORM.fullmatch(address) is not None
+        return address.partition("://")[2].partition("/")[2].endswith(".git")
+    if "@" not in address or "://" in address:
+        return False
+    return re.fullmatch(_SCP_FORM, address) is not None
+
+
+def _with_query(checkout: GitCheckout, query: str, text: str) -> GitCheckout:
+    from urllib.parse import parse_qsl  # 2 ms, which most builds need not wait for
+
+    for name, value in parse_qsl(query, keep_blank_values=True):
+        checkout = _with_option(checkout, name, value, text)
+    return checkout
 
 
 def _with_option(checkout: GitCheckout, name: str, value: str, text: str) -> GitCheckout:
@@ -75,9 +82,11 @@ def _inside(directory: str, text: str) -> str:
 
 def is_commit(ref: str) -> bool:
     """Whether a ref is the full name of a commit, which can never mean something else tomorrow."""
-    return _COMMIT.fullmatch(ref) is not None
+    return re.fullmatch(_COMMIT, ref) is not None
 
 
 def file_name(url: str) -> str:
     """The name that a download gets in a directory; empty when its address has none."""
+    from urllib.parse import unquote, urlsplit
+
     return posixpath.basename(unquote(urlsplit(url).path))

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from rootless.dockerfile.instructions import Mount, Run
 
 PIPES = "/dev/pipes"  # where BuildKit shows inline scripts; part of what a script sees as $0
-_LONE_HEREDOC = re.compile(r"""\d*<<-?\s*(?:"[^"]*"|'[^']*'|[^\s"'<]+)""")
+_LONE_HEREDOC = r"""\d*<<-?\s*(?:"[^"]*"|'[^']*'|[^\s"'<]+)"""
 
 
 def run_step(
@@ -56,7 +56,7 @@ def _program(run: Run, shell: tuple[str, ...]) -> tuple[tuple[str, ...], tuple[s
     text = " ".join(run.command)
     if not run.heredocs:
         return (*shell, text), None
-    if len(run.heredocs) == 1 and _LONE_HEREDOC.fullmatch(text.strip()):
+    if len(run.heredocs) == 1 and re.fullmatch(_LONE_HEREDOC, text.strip()):
         document = run.heredocs[0]
         if document.text.startswith("#!"):
             # BuildKit gives the path to the shell as its command; the kernel reads the "#!".

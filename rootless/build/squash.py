@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import json
 
-from rootless.build import perform
 from rootless.build.cache import Record
 from rootless.build.history import HistoryLine
+from rootless.build.stored import is_usable
 from rootless.image.digest import digest_of
 from rootless.typed import TYPE_CHECKING, Any, cast
 
@@ -23,7 +23,7 @@ def squashed(workshop: Workshop, top: ChainID, parent: ChainID | None, *, create
         json.dumps(["squash", top, parent, settings.timestamp, settings.compression]).encode()
     )
     record = workshop.cache.find(key)
-    if record is not None and perform.is_usable(workshop, record, parent):
+    if record is not None and is_usable(workshop, record, parent):
         return record
     output = f"{workshop.scratch}/squashed-{top[-16:]}"
     made = workshop.layers.squash(

@@ -9,10 +9,10 @@ from __future__ import annotations
 import os
 import time
 
-from rootless.build import perform
 from rootless.build.inputs import Inputs
 from rootless.build.keys import slot_key, step_key, step_parts
 from rootless.build.steps import CopyStep, RunStep, trees_of
+from rootless.build.stored import is_usable
 from rootless.build.trees import Trees
 from rootless.errors import BuildFailed, RootlessError
 from rootless.events import Notice, StepDone, StepStarted
@@ -137,6 +137,8 @@ class StageRun:
         self.position += 1
 
     def _do(self, step: Step, number: int, report: Report) -> Record:
+        from rootless.build import perform
+
         bundle = f"{self._workshop.scratch}/step-{os.getpid()}-{number}"
         os.mkdir(bundle, 0o700)
         work = perform.Work(
@@ -232,7 +234,7 @@ class _Lookup:
         """What is recorded under the latest key, if the layer really is there."""
         key = self.keys[-1]
         record = self._workshop.cache.find(key)
-        if record is None or not perform.is_usable(self._workshop, record, self._stage.parent):
+        if record is None or not is_usable(self._workshop, record, self._stage.parent):
             return None
         return record
 

@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import os
 
-from rootless.build.selection import View
 from rootless.errors import NotFound
 from rootless.rootfs import Rootfs
-from rootless.runtime.mounted import mount_rootfs
 from rootless.typed import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from rootless.build.context import Context
+    from rootless.build.selection import View
     from rootless.build.steps import Tree
     from rootless.build.workshop import Workshop
     from rootless.image.digest import ChainID
@@ -70,6 +69,9 @@ class Trees:
             return context.view
         if tree.kind in ("context", "named"):
             raise NotFound("this build has no build context", hint="give a directory instead of -")
+        from rootless.build.selection import View
+        from rootless.runtime.mounted import mount_rootfs
+
         rootfs = self.rootfs(tree)
         place = f"{self._workshop.scratch}/tree-{os.getpid()}-{self._count}/rootfs"
         return lambda: View(mount_rootfs(rootfs, place), str(tree))

@@ -17,7 +17,7 @@ from bisect import bisect_right
 
 from rootless.typed import NamedTuple, TypeAlias
 
-_LEADING_TABS = re.compile(r"^\t+", re.MULTILINE)
+_LEADING_TABS = r"(?m)^\t+"
 
 
 class Origin(NamedTuple):
@@ -53,7 +53,7 @@ class Heredoc(NamedTuple):
     @property
     def text(self) -> str:
         """The document without the leading tabs that ``<<-`` asks to remove."""
-        return _LEADING_TABS.sub("", self.content) if self.strip_tabs else self.content
+        return re.sub(_LEADING_TABS, "", self.content) if self.strip_tabs else self.content
 
 
 class InlineFile(NamedTuple):

@@ -14,9 +14,9 @@ _UNITS_NS = {
     "m": 60_000_000_000,
     "h": 3_600_000_000_000,
 }
-_DURATION_PART = re.compile(r"([0-9]*)(?:\.([0-9]*))?(ns|us|µs|μs|ms|s|m|h)")
+_DURATION_PART = r"([0-9]*)(?:\.([0-9]*))?(ns|us|µs|μs|ms|s|m|h)"
 _LONGEST_NS = 2**63 - 1
-_SIZE = re.compile(r"([0-9]+(?:\.[0-9]+)?) ?([kmgtp]?)(?:i?b)?", re.IGNORECASE)
+_SIZE = r"(?i)([0-9]+(?:\.[0-9]+)?) ?([kmgtp]?)(?:i?b)?"
 _BOOLEANS = {
     **dict.fromkeys(("1", "t", "T", "true", "TRUE", "True"), True),
     **dict.fromkeys(("0", "f", "F", "false", "FALSE", "False"), False),
@@ -29,7 +29,8 @@ def duration_ns(text: str) -> int:
     if unsigned == "0":
         return 0
     total = position = 0
-    while match := _DURATION_PART.match(unsigned, position):
+    part = re.compile(_DURATION_PART)
+    while match := part.match(unsigned, position):
         whole, fraction, unit = match.groups()
         if not whole and not fraction:
             break
@@ -47,7 +48,7 @@ def duration_ns(text: str) -> int:
 
 def size_bytes(text: str) -> int:
     """``64m``, ``1.5GiB``, ``100``: every unit is a power of 1024."""
-    match = _SIZE.fullmatch(text)
+    match = re.fullmatch(_SIZE, text)
     if not match or len(match.group(1)) > 20:
         raise ValueError(f"invalid size: {text!r}")
     exponent = " kmgtp".index(match.group(2).lower() or " ")

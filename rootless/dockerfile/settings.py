@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 _SHORTEST_NS = 1_000_000
 _INTERVALS = ("interval", "timeout", "start-period", "start-interval")
 _MOST_RETRIES = 2**31 - 1
-_INTEGER = re.compile(r"[+-]?[0-9]{1,20}", re.ASCII)
+_INTEGER = r"(?a)[+-]?[0-9]{1,20}"
 
 
 def parse_env(statement: Statement, escape: str) -> Env:
@@ -266,7 +266,7 @@ def _retries(given: Given) -> int:
     text = given.text("retries")
     if not text:
         return 0
-    if not _INTEGER.fullmatch(text) or int(text) > _MOST_RETRIES:
+    if not re.fullmatch(_INTEGER, text) or int(text) > _MOST_RETRIES:
         message = f"--retries: {text!r} is not a number"
     elif int(text) < 0:
         message = f"--retries cannot be negative ({text})"

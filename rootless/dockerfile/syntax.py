@@ -16,10 +16,10 @@ if TYPE_CHECKING:
 
 _DIRECTIVE = re.compile(r"#\s*([a-zA-Z][a-zA-Z0-9]*)\s*=\s*(\S.*)")
 _DIRECTIVES = ("syntax", "escape", "check")
-_HEREDOC = re.compile(r"([0-9]*)<<(-?)\s*([^<]*)\Z")
+_HEREDOC = r"([0-9]*)<<(-?)\s*([^<]*)\Z"
 _CONTINUATION = {
     # The escape character continues a line unless another one escapes it.
-    escape: re.compile(rf"(?<!{re.escape(escape)}){re.escape(escape)}[ \t]*\Z")
+    escape: rf"(?<!{re.escape(escape)}){re.escape(escape)}[ \t]*\Z"
     for escape in ("\\", "`")
 }
 _TAKES_HEREDOCS = ("add", "copy", "run")
@@ -168,7 +168,7 @@ class _Reader:
         return source, tuple((start - lead, line, column) for start, line, column in pieces)
 
     def _without_continuation(self, line: str) -> tuple[str, bool]:
-        match = _CONTINUATION[self._escape].search(line)
+        match = re.search(_CONTINUATION[self._escape], line)
         return (line[: match.start()], True) if match else (line, False)
 
     def _heredoc(self, heredoc: Heredoc, origin: Origin) -> Heredoc:
@@ -238,7 +238,7 @@ def _takes_heredocs(statement: Statement, escape: str) -> bool:
 
 def parse_heredoc(word: str) -> Heredoc | None:
     """``<<NAME`` in any of its spellings, or None for any other word."""
-    match = _HEREDOC.match(word)
+    match = re.match(_HEREDOC, word)
     if not match or not match.group(3):
         return None
     name = match.group(3)

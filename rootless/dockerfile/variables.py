@@ -21,8 +21,8 @@ SPACE = "\t\n\v\f\r \x85\xa0\u1680\u2000\u2001\u2002\u2003\u2004\u2005\u2006\u20
 _SPECIAL = "@*#?-$!"  # parameters of the shell, which a Dockerfile never has
 _DEEPEST = 50  # of ${a:-${b:-${c}}}
 _ORDINARY = {True: re.compile(r"[^$<'\"\\`}/]+"), False: re.compile(r"[^$<\\`}/]+")}
-_IN_QUOTES = re.compile(r"[^$\"\\`]+")
-_HEREDOC_SPACE = re.compile(r"[\t\r ]*")
+_IN_QUOTES = r"[^$\"\\`]+"
+_HEREDOC_SPACE = r"[\t\r ]*"
 
 
 class Rules(NamedTuple):
@@ -153,7 +153,7 @@ class _Lexer:
         if self._peek() != "<":
             return [(False, "<")]
         self._position += 1
-        match = _HEREDOC_SPACE.match(self._text, self._position)
+        match = re.compile(_HEREDOC_SPACE).match(self._text, self._position)
         spaces = match.group() if match else ""
         self._position += len(spaces)
         return [(False, f"<<{spaces}")]
@@ -169,13 +169,14 @@ class _Lexer:
 
     def _double_quoted(self, *, keep_escapes: bool) -> str:
         self._position += 1
+        in_quotes = re.compile(_IN_QUOTES)
         parts = []
         while (character := self._peek()) != '"':
             if not character:
                 raise ValueError(
                     "unexpected end of statement while looking for matching double-quote"
                 )
-            if match := _IN_QUOTES.match(self._text, self._position):
+            if match := in_quotes.match(self._text, self._position):
                 self._position = match.end()
                 parts.append(match.group())
             elif character == "$":

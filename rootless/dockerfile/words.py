@@ -10,7 +10,7 @@ from rootless.typed import NamedTuple
 
 # What separates a keyword and plain arguments; a line has no line end, and others do not count.
 BLANKS = re.compile(r"[\t\v\f\r ]+")
-_SURROGATE = re.compile("[\ud800-\udfff]")
+_SURROGATE = "[\ud800-\udfff]"
 _DASHES = re.compile(f"[{SPACE}]*--")
 
 
@@ -119,7 +119,7 @@ def json_strings(text: str) -> tuple[str, ...] | None:
     if not all(isinstance(item, str) for item in items):
         raise ValueError("when using JSON array syntax, arrays must be comprised of strings only")
     # "\ud800" alone is no character, and could be written nowhere.
-    return tuple(_SURROGATE.sub("\ufffd", item) for item in items)
+    return tuple(re.sub(_SURROGATE, "\ufffd", item) for item in items)
 
 
 def _refuse(constant: str) -> None:

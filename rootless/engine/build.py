@@ -6,7 +6,7 @@ import os
 import time
 
 from rootless import events, files
-from rootless.build import cache_mounts, grammar
+from rootless.build import grammar
 from rootless.build.cache import Cache
 from rootless.build.context import open_context
 from rootless.build.fingerprint import ContentDigests
@@ -15,19 +15,16 @@ from rootless.build.stage_run import StageRun
 from rootless.build.stage_run import explain as explain_runs
 from rootless.build.stages import Choices, context_name, images_of, outline
 from rootless.build.steps import CONTEXT, RunStep, Tree
-from rootless.build.workers import build_stages
 from rootless.build.workshop import Settings, Workshop
 from rootless.dockerfile.arguments import unused_arguments
 from rootless.dockerfile.parser import parse
-from rootless.engine import build_cache, build_check, tiers
-from rootless.engine.build_export import access_of
-from rootless.engine.build_launch import BuildLauncher
+from rootless.engine import build_check, tiers
+from rootless.engine.build_deferred import ImportedCaches, Launcher
 from rootless.engine.build_requests import BuildResult
 from rootless.engine.build_results import Built, deliver
 from rootless.engine.build_sources import open_directory, open_source
-from rootless.engine.images import ensure
-from rootless.engine.layouts import import_image
-from rootless.errors import InvalidRequest, RootlessError
+from rootless.engine.images import ensure, find
+from rootless.errors import InvalidRequest, NotFound, RootlessError
 from rootless.image.digest import digest_of, encoded
 from rootless.image.platforms import parse_platform, platform_of_machine, platform_text
 from rootless.typed import TYPE_CHECKING, NamedTuple
@@ -71,7 +68,7 @@ class _Prepared(NamedTuple):
     runs: list[StageRun]
     built: dict[str, tuple[ChainID, ...]]
     images: dict[Tree, Image]
-    launcher: BuildLauncher
+    launcher: Launcher
 
 
 class _Build:
@@ -84,7 +81,6 @@ class _Build:
         self._contexts: dict[Tree, Context] = {}
         self._names: dict[str, Tree] = {}
         self._layouts: dict[str, str] = {}
-        self._imported: list[build_cache.Imported] = []
         self._steps = 0
         here = platform_of_machine(os.uname().machine)
         self._build_platform = platform_text(here)
@@ -100,13 +96,7 @@ class _Build:
             if self._request.check:
                 return checked
         self._warn(dockerfile)
-        self._imported = build_cache.open_caches(
-            self._engine,
-            [grammar.parse_cache(text, "--cache-from") for text in self._request.cache_from],
-            scratch=self._scratch,
-            access=access_of(self._request),
-            report=self._report,
-        )
+        self._imported = ImportedCaches(self._engine, self._request, self._report, self._scratch)
         self._name_contexts(source)
         prepared = [self._prepare(dockerfile, source, each) for each in self._platforms()]
         if self._request.explain:
@@ -114,12 +104,16 @@ class _Build:
                 lines=tuple(line for each in prepared for line in explain_runs(each.runs))
             )
         builds = [self._finish(each) for each in prepared]
-        self._export_cache(prepared)
+        if self._request.cache_to:
+            self._export_cache(prepared)
         return deliver(
             self._engine, self._request, builds, report=self._report, scratch=self._scratch
         )
 
     def _export_cache(self, prepared: list[_Prepared]) -> None:
+        from rootless.engine import build_cache
+        from rootless.engine.build_export import access_of
+
         for text in self._request.cache_to:
             place = grammar.parse_cache(text, "--cache-to")
             runs = [run for each in prepared for run in each.runs]
@@ -137,6 +131,8 @@ class _Build:
 
     def _cache_ids(self, prepared: list[_Prepared]) -> list[str]:
         """The cache mounts that the build uses."""
+        from rootless.build import cache_mounts
+
         namespace = self._build_args.get("BUILDKIT_CACHE_MOUNT_NS", "")
         found: dict[str, None] = {}
         for each in prepared:
@@ -185,7 +181,7 @@ class _Build:
         choices = self._choices(platform)
         images = self._resolve(dockerfile, choices)
         plan = plan_build(dockerfile, choices, {tree: each.config for tree, each in images.items()})
-        launcher = BuildLauncher(self._engine, self._request, self._report)
+        launcher = Launcher(self._engine, self._request, self._report)
         workshop = self._workshop(source, images, launcher)
         built: dict[str, tuple[ChainID, ...]] = {}
         runs = []
@@ -246,7 +242,14 @@ class _Build:
         platform = None if tree.platform == self._build_platform else tree.platform
         try:
             if tree.name in self._layouts:
+                from rootless.engine.layouts import import_image
+
                 return import_image(self._engine, self._layouts[tree.name], platform, self._report)
+            stored = self._stored(tree.name, platform)
+            if stored is not None:
+                return stored
+            from rootless.engine.build_export import access_of
+
             return ensure(
                 self._engine,
                 tree.name,
@@ -261,9 +264,17 @@ class _Build:
             error.message = f"{where}{error.message}"
             raise
 
-    def _workshop(
-        self, source: Source, images: dict[Tree, Image], launcher: BuildLauncher
-    ) -> Workshop:
+    def _stored(self, name: str, platform: str | None) -> Image | None:
+        """A complete image of the store, where that is enough."""
+        if self._request.pull not in ("missing", "never"):
+            return None
+        try:
+            image = find(self._engine, name, platform)
+        except NotFound:
+            return None
+        return image if all(map(self._engine.layers.has, image.chain)) else None
+
+    def _workshop(self, source: Source, images: dict[Tree, Image], launcher: Launcher) -> Workshop:
         engine, request = self._engine, self._request
         oldest = None if request.cache_ttl is None else time.time() - request.cache_ttl
         settings = Settings(
@@ -285,7 +296,7 @@ class _Build:
             layout=engine.layout,
             cache=Cache(
                 engine.paths.steps,
-                [each.contents.records for each in self._imported],
+                [each.contents.records for each in self._imported.opened],
                 oldest_s=oldest,
             ),
             launcher=launcher,
@@ -293,7 +304,7 @@ class _Build:
             chains={tree: each.chain for tree, each in images.items()},
             scratch=self._scratch,
             digests=self._digests,
-            fetch=build_cache.fetcher(engine, self._imported, self._scratch),
+            fetch=self._imported.fetch,
             settings=settings,
         )
 
@@ -313,10 +324,10 @@ class _Build:
         left = [run for run in prepared.runs if not run.finished]
         if left:
             steps = [step for run in left for step in run.plan.steps[run.position :]]
-            build_cache.restore_mounts(
-                self._engine, self._imported, self._cache_ids([prepared]), self._scratch
-            )
+            self._imported.restore_mounts(self._cache_ids([prepared]))
             prepared.launcher.check(tuple(each for each in steps if isinstance(each, RunStep)))
+            from rootless.build.workers import build_stages
+
             shell = request.on_error == "shell"
             build_stages(
                 prepared.runs,

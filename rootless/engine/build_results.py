@@ -9,7 +9,6 @@ from rootless import files
 from rootless.build import grammar
 from rootless.build.assembly import Base, Finished, annotations_of, assemble
 from rootless.build.plan import finish_config
-from rootless.engine import build_export
 from rootless.engine.build_requests import BuildResult
 from rootless.errors import Conflict, InvalidRequest
 from rootless.image.digest import Digest, digest_of
@@ -68,12 +67,15 @@ def deliver(
     if names or not (only_exported or request.manifest):
         for name in names or ("",):
             engine.layout.tag(name, top)
-    for output in outputs:
-        build_export.export(
-            engine, output, builds, names=names, descriptor=top, report=report, scratch=scratch
-        )
-    if request.push or any(each.push for each in outputs):
-        build_export.push(engine, request, names, report)
+    if outputs or request.push:
+        from rootless.engine import build_export
+
+        for output in outputs:
+            build_export.export(
+                engine, output, builds, names=names, descriptor=top, report=report, scratch=scratch
+            )
+        if request.push or any(each.push for each in outputs):
+            build_export.push(engine, request, names, report)
     image_id = stored[0].config_digest if len(stored) == 1 else top["digest"]
     _write_down(request, image_id, top, names)
     note(engine.paths, "image", "build", id=image_id, name=str(names[0]) if names else "")

@@ -6,7 +6,6 @@ import os
 import sys
 
 from rootless import files
-from rootless.build import downloads, git
 from rootless.build.context import Context, find_dockerfile, open_context, read_text
 from rootless.build.remotes import git_checkout, is_web_address
 from rootless.build.steps import Download
@@ -32,16 +31,20 @@ def open_source(request: BuildRequest, paths: Paths, scratch: str) -> Source:
     """Bring the context here and read the Dockerfile.  Raises NotFound, InvalidRequest and others."""
     if request.context == "-":
         return _standard_input(request, scratch)
+    if request.context.startswith("/"):
+        return _directory(request, request.context)
     checkout = git_checkout(request.context)
     if checkout is not None:
+        from rootless.build import git
+
         fetched = git.check_out(checkout, f"{scratch}/context")
         return _directory(request, fetched.directory)
     if is_web_address(request.context):
+        from rootless.build import downloads
+
         name = "Dockerfile"
         got = downloads.fetch(Download(request.context, name), paths, f"{scratch}/fetched")
         return _stream(request, got.path, scratch)
-    if not os.path.isdir(request.context):
-        raise NotFound(f"the build context {request.context} is no directory")
     return _directory(request, request.context)
 
 
@@ -52,6 +55,8 @@ def open_directory(value: str, kind: str, paths: Paths, scratch: str) -> str:
             raise NotFound(f"the build context {value} is no directory")
         return os.path.abspath(value)
     place = f"{scratch}/named-{files.random_name(4)}"
+    from rootless.build import downloads, git
+
     if kind == "git":
         checkout = git_checkout(value)
         assert checkout is not None
@@ -64,6 +69,8 @@ def open_directory(value: str, kind: str, paths: Paths, scratch: str) -> str:
 
 
 def _directory(request: BuildRequest, directory: str) -> Source:
+    if not os.path.isdir(directory):
+        raise NotFound(f"the build context {directory} is no directory")
     if request.file == "-":
         content = _read_standard_input()
         text, path, name = _text(content), None, "Dockerfile"

@@ -325,6 +325,8 @@ class Layout:
 
         def change(entries: list[Entry]) -> list[Entry]:
             same = [each for each in entries if each.digest == descriptor["digest"]]
+            if name and not source_digest and any(each.reference == name for each in same):
+                return entries  # nothing to write, and so nothing to wait for
             source = source_digest or next((each.source_digest for each in same), None)
             if name or not same:
                 entries.append(Entry(name, descriptor, source))
@@ -372,8 +374,10 @@ class Layout:
         self.create()
         with files.lock(f"{self.path}/index.lock"):
             index = self._read_index()
-            index["manifests"] = [_line(entry) for entry in change(list(self.entries()))]
-            self._write_index(index)
+            lines = [_line(entry) for entry in change(list(self.entries()))]
+            if lines != index["manifests"]:
+                index["manifests"] = lines
+                self._write_index(index)
 
     def _read_index(self) -> ImageIndex:
         path = f"{self.path}/index.json"
@@ -448,11 +452,7 @@ def _is_line(value: Any) -> bool:
 
 def _line(entry: Entry) -> Descriptor:
     old = entry.descriptor
-    line: Descriptor = {
-        "mediaType": old["mediaType"],
-        "digest": old["digest"],
-        "size": old["size"],
-    }
+    line: Descriptor = {"mediaType": old["mediaType"], "digest": old["digest"], "size": old["size"]}
     annotations = {}
     if entry.reference:
         annotations[REF_NAME] = entry.reference

@@ -35,6 +35,24 @@ def test_nothing_is_done_twice(builder, tmp_path):
     ]
 
 
+# Each of them costs more than a cached build can afford.
+SLOW = ("typer", "rich", "urllib3", "ssl", "asyncio", "hashlib", "ctypes", "tarfile", "subprocess", "urllib.parse",
+        "csv", "dataclasses", "rootless.build.perform", "rootless.engine.build_launch", "rootless.registry.client")  # fmt: skip
+
+
+def test_a_build_that_is_cached_loads_little(builder, tmp_path):
+    text = (
+        "FROM busybox AS one\nRUN echo 1 > /one\nFROM busybox\nCOPY --from=one /one /\nCMD cat /one"
+    )
+    build(builder, tmp_path, text)
+    (tmp_path / "Dockerfile").write_text(text)
+    argv = ("build", "-q", "-t", "built", str(tmp_path))
+    loaded = builder(*argv, env={"PYTHONPROFILEIMPORTTIME": "1"}).stderr
+    modules = {line.rpartition("|")[2].strip() for line in loaded.splitlines()}
+    assert "rootless.engine.build" in modules
+    assert not modules & set(SLOW)
+
+
 def test_stages_without_cache_are_chosen(builder, tmp_path):
     text = "FROM busybox AS one\nRUN date > /one\nFROM busybox AS two\nRUN date > /two\nCOPY --from=one /one /"
     build(builder, tmp_path, text)
