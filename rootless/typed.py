@@ -18,11 +18,13 @@ if TYPE_CHECKING:
         NoReturn,
         NotRequired,
         Protocol,
+        Self,
         TextIO,
         TypeAlias,
         TypedDict,
         TypeGuard,
         TypeVar,
+        Unpack,
         cast,
     )
 
@@ -37,11 +39,13 @@ if TYPE_CHECKING:
         "NoReturn",
         "NotRequired",
         "Protocol",
+        "Self",
         "TextIO",
         "TypeAlias",
         "TypeGuard",
         "TypeVar",
         "TypedDict",
+        "Unpack",
         "cast",
     )
 else:
@@ -53,7 +57,7 @@ else:
         def _tuplegetter(index, documentation):
             return property(itemgetter(index), doc=documentation)
 
-    Any = BinaryIO = NoReturn = TextIO = TypeAlias = object
+    Any = BinaryIO = NoReturn = Self = TextIO = TypeAlias = object
 
     class _Word:
         """Something that may be subscripted, inherited from and called, and does nothing."""
@@ -64,7 +68,7 @@ else:
         def __class_getitem__(cls, item):
             return cls
 
-    Literal = NotRequired = TypeGuard = TypeVar = _Word
+    Literal = NotRequired = TypeGuard = TypeVar = Unpack = _Word
 
     class Generic:
         """A base class that takes parameters."""

@@ -20,7 +20,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     for taking an interpreter down costs as much as a fork.
     """
     try:
-        code = _dispatch(sys.argv[1:] if argv is None else argv)
+        code = dispatch(sys.argv[1:] if argv is None else argv)
         sys.stdout.flush()
     except BaseException as error:
         from rootless.cli.failure import report_failure
@@ -32,7 +32,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     return code
 
 
-def _dispatch(argv: Sequence[str]) -> int:
+def dispatch(argv: Sequence[str]) -> int:
+    """Run one command and return its exit code.  Raises its RootlessError."""
     from rootless.cli.commands import resolve
 
     name, rest = resolve(argv)
@@ -52,6 +53,19 @@ def _dispatch(argv: Sequence[str]) -> int:
             write(wanted.text)
             return 0
     return function(**values) or 0
+
+
+def values_of(name: str, argv: Sequence[str]) -> dict[str, Any]:
+    """What the words after a command's name say.  Raises InvalidRequest."""
+    from rootless.cli.argv import read
+
+    command, _ = load(name)
+    values = read(command, argv)
+    if values is None:
+        from rootless.cli.typer_reader import read as read_thoroughly
+
+        values = read_thoroughly(command, argv)
+    return values
 
 
 def load(name: str) -> tuple[Command, Any]:

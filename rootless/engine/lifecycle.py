@@ -36,10 +36,12 @@ if TYPE_CHECKING:
     from rootless.runtime.session import Outcome
 
 
-def run_monitored(engine: Engine, prepared: Prepared, request: RunRequest) -> int | None:
+def run_monitored(
+    engine: Engine, prepared: Prepared, request: RunRequest, *, lifeline: int = -1
+) -> int | None:
     """Start the container under a monitor; its exit code, or None when it goes on without us."""
     if request.detach:
-        launch(engine, prepared)
+        launch(engine, prepared, lifeline=lifeline)
         return None
     ours, theirs = _pair()
     launch(engine, prepared, (ours, theirs))
@@ -60,16 +62,23 @@ def _pair() -> tuple[socket, socket]:
     return socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC)
 
 
-def launch(engine: Engine, prepared: Prepared, pair: tuple[socket, socket] | None = None) -> None:
+def launch(
+    engine: Engine,
+    prepared: Prepared,
+    pair: tuple[socket, socket] | None = None,
+    *,
+    lifeline: int = -1,
+) -> None:
     """Start a monitor for the container; returns when the program runs.  Raises LaunchFailed.
 
     ``pair`` is a connection that is attached before anything is written: our end and the monitor's.
+    The container ends when the other end of the descriptor ``lifeline`` is closed.
     """
     container = prepared.container
     alive = container.hold() if prepared.alive < 0 else prepared.alive
     try:
         watch = watch_of(engine, prepared, alive=alive)._replace(
-            pair=pair, size=own_size() if pair is not None else b""
+            pair=pair, lifeline=lifeline, size=own_size() if pair is not None else b""
         )
     except BaseException:
         let_go(container, alive)

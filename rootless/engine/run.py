@@ -30,8 +30,12 @@ class RunResult(NamedTuple):
     exit_code: int | None
 
 
-def run(engine: Engine, request: RunRequest, report: Report = events.ignore) -> RunResult:
+def run(
+    engine: Engine, request: RunRequest, report: Report = events.ignore, *, lifeline: int = -1
+) -> RunResult:
     """Create the container and run it to its end, or start it detached.
+
+    A detached one ends when the other end of the descriptor ``lifeline`` is closed.
 
     A container that removes itself and has no terminal runs as our own child on our own streams:
     nothing stands between.  Any other has a monitor, so that it can be attached to, logged, restarted.
@@ -44,7 +48,10 @@ def run(engine: Engine, request: RunRequest, report: Report = events.ignore) -> 
     from rootless.engine import lifecycle
 
     try:
-        return RunResult(prepared.container.id, lifecycle.run_monitored(engine, prepared, request))
+        return RunResult(
+            prepared.container.id,
+            lifecycle.run_monitored(engine, prepared, request, lifeline=lifeline),
+        )
     except RootlessError:
         if request.rm:
             _remove(engine, prepared)

@@ -52,6 +52,7 @@ class Watch(NamedTuple):
     log: LogOptions
     restart: RestartPolicy
     pair: tuple[socket, socket] | None = None  # the caller's end of a first client, and ours
+    lifeline: int = -1  # the container ends when the other end of this descriptor is closed
     interactive: bool = False
     timeout_s: float = 0
     size: bytes = b""  # of the caller's terminal, for the container's before its program looks
@@ -126,6 +127,7 @@ class Monitor:
             cgroup=watch.cgroup.path if watch.cgroup is not None else "",
             finish=watch.finish,
         )
+        standing.lifeline = watch.lifeline
         if watch.pair is not None:
             standing.clients.adopt(watch.pair[1])
         return standing

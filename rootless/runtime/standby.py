@@ -28,7 +28,17 @@ _PROGRAM = (
     "import marshal,os,sys;d=marshal.load(open(int(sys.argv[2]),'rb'));sys.path[:]=d['path'];"
     "from rootless.runtime.standby import main;main(d)"
 )
-_PLAIN = ("stdin", "stdin_ends", "pid", "terminal", "deadline", "restarts", "again", "started")
+_PLAIN = (
+    "stdin",
+    "stdin_ends",
+    "pid",
+    "terminal",
+    "deadline",
+    "restarts",
+    "again",
+    "started",
+    "lifeline",
+)
 
 
 def become(standing: Standing, engine: str) -> None:
@@ -41,7 +51,8 @@ def become(standing: Standing, engine: str) -> None:
         return
     document = _document(standing, kept, engine)
     fds = (
-        *(standing.place.alive, standing.stdin, standing.terminal, *standing.streams),
+        *(standing.place.alive, standing.stdin, standing.terminal, standing.lifeline),
+        *standing.streams,
         *(standing.clients.descriptors()),
         *kept.descriptors(),
     )
@@ -129,6 +140,7 @@ def _restore(standing: Standing, document: dict[str, Any], clients: list[Any]) -
         *standing.streams,
         standing.stdin,
         standing.terminal,
+        standing.lifeline,
         standing.place.alive,
     ):
         if fd >= 0:

@@ -74,6 +74,7 @@ class Standing:
         self.pid = 0
         self.terminal = -1
         self.link: Link | KeptLink | None = None
+        self.lifeline = -1  # readable when whoever wanted the container has gone
         self.network_fds: tuple[int, ...] = ()  # to watch, while the network works
         self.deadline = 0.0
         self.restarts = 0
@@ -165,8 +166,9 @@ class Standing:
             if sink in self.streams and not self.clients.full:
                 events |= select.POLLIN
             poll.register(sink, events)
-        for fd in self.network_fds:
-            poll.register(fd, select.POLLIN)
+        for fd in (*self.network_fds, self.lifeline):
+            if fd >= 0:
+                poll.register(fd, select.POLLIN)
         for fd in self.health.fds if self.health is not None else ():
             poll.register(fd, select.POLLIN)
         self.clients.poll_for(poll.register, reading=len(self.to_stdin) < HIGH_WATER)
@@ -194,6 +196,9 @@ class Standing:
         if fd in self.network_fds:
             self._report_network()
             return
+        if fd == self.lifeline:
+            self._follow_owner()
+            return
         if events & select.POLLOUT:
             self._write_input(fd)
         if fd in self.streams and events & ~select.POLLOUT:
@@ -210,6 +215,13 @@ class Standing:
         if settled is not None and now >= self.settle_at:
             self.on_settled = None
             settled()
+
+    def _follow_owner(self) -> None:
+        """Nobody wants the container any more, and nobody is there to wait for a gentle end."""
+        os.close(self.lifeline)
+        self.lifeline = -1
+        self.mark_stopped()
+        self.send_signal(signal.SIGKILL)
 
     def _report_network(self) -> None:
         """A network helper has ended: say so where people look, once."""

@@ -32,7 +32,7 @@ def failing(monkeypatch):
         def dispatch(argv):
             raise error
 
-        monkeypatch.setattr(rootless.cli, "_dispatch", dispatch)
+        monkeypatch.setattr(rootless.cli, "dispatch", dispatch)
         return main([])
 
     return fail_with
