@@ -17,7 +17,7 @@ def access(given: dict[str, Any]) -> Access:
     """How registries are reached: takes its flags out of ``given``."""
     from rootless.engine.registries import Access
 
-    for name in ("authfile", "cert_dir"):
+    for name in ("authfile", "cert_dir", "signature_policy"):
         if name in given:
             given[name] = os.path.abspath(given[name])
     return Access(
@@ -27,6 +27,7 @@ def access(given: dict[str, Any]) -> Access:
         cert_dir=given.pop("cert_dir", None),
         retry=given.pop("retry", None),
         retry_delay_s=given.pop("retry_delay", None),
+        signature_policy=given.pop("signature_policy", None),
     )
 
 

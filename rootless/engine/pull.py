@@ -47,7 +47,6 @@ class PullRequest(NamedTuple):
     platform: str | None = None
     all_tags: bool = False
     access: Access = Access()
-    signature_policy: str | None = None
 
 
 class PullResult(NamedTuple):
@@ -104,7 +103,7 @@ def _pull_one(
     engine: Engine, candidates: Sequence[Reference], request: PullRequest, report: Report
 ) -> PullResult:
     platform = parse_platform(request.platform) if request.platform else None
-    rules = policy.load(os.environ, request.signature_policy)
+    rules = policy.load(os.environ, request.access.signature_policy)
 
     def ask(reference: Reference, client: Client) -> PullResult:
         remote = _describe(client, reference, platform)

@@ -33,6 +33,7 @@ class Access(NamedTuple):
     cert_dir: str | None = None
     retry: int | None = None
     retry_delay_s: float | None = None
+    signature_policy: str | None = None  # in place of policy.json of user and system
 
 
 def load(engine: Engine) -> Registries:

@@ -22,7 +22,7 @@ PARALLEL = 4
 _JOIN_LIMIT_S = 5.0
 _REPORT_INTERVAL_S = 0.1
 _SLOW_WINDOW_S = 30.0
-_SLOW_BYTES = 16 << 10
+SLOW_BYTES = 16 << 10
 
 
 class Stopped(Exception):
@@ -133,7 +133,7 @@ class Pace:
         now = time.monotonic()
         self._bytes += count
         if now - self._window > _SLOW_WINDOW_S:
-            if self._bytes < _SLOW_BYTES:
+            if self._bytes < SLOW_BYTES:
                 raise Transient(RegistryUnreachable(f"{self._host} sends too slowly"), attempts=3)
             self._window, self._bytes = now, 0
         if now - self._reported < _REPORT_INTERVAL_S:

@@ -7,7 +7,7 @@ import threading
 
 from rootless.errors import ImageRefused
 from rootless.events import Transfer
-from rootless.registry.crew import PARALLEL, Crew, Pace
+from rootless.registry.crew import PARALLEL, SLOW_BYTES, Crew, Pace
 from rootless.registry.http import Transient, translate
 from rootless.registry.part import CHUNK_BYTES, Part, pipe
 from rootless.typed import TYPE_CHECKING, NamedTuple
@@ -104,7 +104,9 @@ class Fetch:
             try:
                 self._stream(part, job)
             except Transient as failure:
-                failures = 1 if part.verifier.done_bytes > begin else failures + 1
+                # A server that gives a few bytes each time would otherwise be asked for ever.
+                progressed = part.verifier.done_bytes - begin >= SLOW_BYTES
+                failures = 1 if progressed else failures + 1
                 self._crew.check()
                 self._client.http.pause(failure, failures, sleep=self._crew.sleep)
 

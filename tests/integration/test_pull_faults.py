@@ -8,6 +8,13 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from rootless.errors import RegistryUnreachable
+from rootless.events import ignore
+from rootless.registry import crew
+from rootless.registry.client import Client
+from rootless.registry.config import Source
+from rootless.registry.http import Retry
+from rootless.registry.transfer import Fetch, Job
 from tests.support import oci
 from tests.support.faulty_proxy import Fault, FaultyProxy
 
@@ -105,6 +112,27 @@ def test_a_later_command_goes_on_too(pull, proxy, layer):
     pull()
     [again] = [each for each in proxy.requests[before:] if path in each.path]
     assert again.headers["Range"] == "bytes=400000-"
+
+
+def test_a_server_that_gives_a_few_bytes_each_time_is_given_up(pull, proxy, layer):
+    proxy.faults.append(Fault(f"/blobs/{layer['digest']}", cut_after=10))
+    result = pull(check=False)
+    assert result.exit_code == 125
+    assert "bytes, not" in result.stderr or "closed the connection" in result.stderr
+    assert len(proxy.asked(f"/blobs/{layer['digest']}")) == 4  # --retry 3
+
+
+def test_a_server_that_drips_is_given_up(proxy, layer, tmp_path, monkeypatch):
+    """A slow loris: each read gets something, so no timeout of a read ends it."""
+    monkeypatch.setattr(crew, "_SLOW_WINDOW_S", 0.3)
+    proxy.faults.append(Fault(f"/blobs/{layer['digest']}", drip_s=0.05))
+    source = Source(proxy.address, "layered", insecure=True)
+    client = Client(source, retry=Retry(attempts=6, first_pause_s=0.01))
+    fetch = Fetch(client, (Job(layer, is_stored=lambda: False),), str(tmp_path))
+    with pytest.raises(RegistryUnreachable, match="sends too slowly"):
+        fetch.run(ignore)
+    client.close()
+    assert len(proxy.asked(f"/blobs/{layer['digest']}")) == 3
 
 
 def test_a_server_without_ranges_is_read_from_the_beginning(pull, proxy, layer):

@@ -14,6 +14,7 @@ from tests.support.faulty_proxy import Fault, FaultyProxy
 if TYPE_CHECKING:
     from tests.support.cli import Rootless
     from tests.support.images import Images
+    from tests.support.podman import Podman
 
 FAST = ("--retry", "3", "--retry-delay", "10ms")
 
@@ -45,6 +46,37 @@ def test_blobs_that_are_there_or_near_are_not_sent(rootless: Rootless, images: I
     first = rootless("push", images.layered, target)
     assert "mounted" in first.stderr
     assert "exists" in rootless("push", images.layered, target).stderr
+
+
+def test_podman_skopeo_and_umoci_take_what_we_built_and_pushed(
+    rootless: Rootless, images: Images, podman: Podman, tmp_path
+):
+    (tmp_path / "Dockerfile").write_text(
+        f"FROM {images.layered}\nRUN rm /data/kept && mkdir /new && echo made >/new/file\n"
+        'RUN chown 7:8 /new/file && chmod 4711 /new/file && ln /new/file /linked\nCMD ["cat", "/linked"]\n'
+    )
+    for number, flags in enumerate(((), ("--compression-format", "zstd"))):
+        target = f"{images.registry.address}/built/here:{number}"
+        rootless("build", "-q", "-t", target, str(tmp_path))
+        rootless("push", "-q", *flags, target)
+        podman("pull", "-q", "--tls-verify=false", target)
+        assert podman("run", "--rm", "--network", "none", target) == "made\n"
+        script = "ls -ln /linked | cut -c1-20; ls /data /hidden"
+        listed = podman("run", "--rm", "--network", "none", target, "sh", "-c", script)
+        assert listed.split()[:2] == ["-rws--x--x", "2"]
+        assert "kept" not in listed
+        ours = rootless("run", "--rm", "--network", "none", target, "sh", "-c", script)
+        assert ours.stdout == listed
+        if number:
+            continue  # umoci 0.4 knows no zstd
+        copied = f"oci:{tmp_path}/layout:{number}"
+        copy = ["skopeo", "copy", "-q", "--insecure-policy", "--src-tls-verify=false"]
+        subprocess.run([*copy, f"docker://{target}", copied], check=True, capture_output=True)
+        place = str(tmp_path / f"unpacked{number}")
+        unpack = ["umoci", "unpack", "--rootless", "--image", copied.removeprefix("oci:"), place]
+        subprocess.run(unpack, check=True, capture_output=True)
+        with open(f"{place}/rootfs/new/file", encoding="ascii") as file:
+            assert file.read() == "made\n"
 
 
 def test_layers_are_packed_anew_once_and_remembered(rootless: Rootless, images: Images):
@@ -113,6 +145,13 @@ def test_what_is_signed_is_accepted_by_policy(rootless: Rootless, images: Images
     containers.mkdir()
     requirement = {"type": "sigstoreSigned", "keyPath": str(public)}
     (containers / "policy.json").write_text(json.dumps({"default": [requirement]}))
+    policy = str(containers / "policy.json")
+    rootless("pull", "-q", "--signature-policy", policy, signed)
+    chosen = ("--signature-policy", policy, "--policy", "newer")
+    assert rootless("pull", "-q", *chosen, signed).exit_code == 0
+    said = rootless.fails("pull", "-q", "--signature-policy", policy, images.layered)
+    assert "sign" in said
+    assert "no file" in rootless.fails("pull", "--signature-policy", "/nowhere", images.layered)
     strict = {"XDG_CONFIG_HOME": str(tmp_path)}
     rootless("pull", "-q", signed, env=strict)
     refused = rootless("pull", "-q", images.busybox, env=strict, check=False)

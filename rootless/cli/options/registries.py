@@ -38,6 +38,7 @@ PULL = Command(
                 Option("all-tags", "", "Every tag of the repository", short="a"),
                 *PLATFORM,
                 Option("policy", "POLICY", "always, missing, never or newer", choices=POLICIES, default="always"),
+                Option("signature-policy", "FILE", "In place of policy.json: which signatures an image must have", complete="file"),
                 Option("disable-content-trust", ignored="signatures are checked by policy.json"),
                 Option("decryption-key", "KEY", refused="encrypted images cannot be read", many=True),
             ),
