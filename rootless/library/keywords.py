@@ -250,6 +250,7 @@ class PullOptions(TypedDict, total=False):
     arch: Text
     variant: Text
     policy: Text
+    signature_policy: Text
     creds: Text
     authfile: Text
     tls_verify: bool
