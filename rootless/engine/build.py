@@ -52,7 +52,8 @@ def build(engine: Engine, request: BuildRequest, report: Report = events.ignore)
     if request.require:
         tiers.demand(engine.host, request.require)
     engine.tell_loss(report)
-    with files.scratch(engine.paths.scratch, "build") as scratch:
+    # Until the image has its name nothing refers to its layers: prune has to wait.
+    with engine.use_store(), files.scratch(engine.paths.scratch, "build") as scratch:
         try:
             return _Build(engine, request, report, scratch).run()
         finally:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import glob
 import json
 import os
 import signal
@@ -345,6 +346,32 @@ def test_a_killed_build_leaves_scratch_at_most_and_the_next_one_works(builder, t
     assert ran(build(builder, tmp_path, "FROM busybox\nRUN date +%N > /kept\nRUN true")) == [
         "RUN true"
     ]
+
+
+def test_a_prune_takes_nothing_from_a_running_build(new_store, images, tmp_path):
+    """Neither its base image nor the layers that it has made by then."""
+    rootless = new_store()
+    rootless("pull", "-q", images.busybox)
+    context, go = tmp_path / "context", tmp_path / "go"
+    context.mkdir()
+    go.mkdir()
+    (context / "Dockerfile").write_text(
+        f"FROM {images.busybox}\nRUN echo made > /made\n"
+        "RUN touch /go/here; while [ ! -e /go/on ]; do sleep 0.05; done; cat /made > /copy"
+    )
+    argv = ("build", "-t", "built", "--network=none", "-v", f"{go}:/go", str(context))
+    process = rootless.start(*argv)
+    wait_for((go / "here").exists, 60)
+    for prune in (("image", "prune", "-af"), ("system", "prune", "-af")):
+        rootless(*prune)
+    (go / "on").touch()
+    _, said = process.communicate(timeout=60)
+    assert process.returncode == 0, said
+    line = ("run", "--rm", "--network=none", "built", "cat", "/copy", "/bin/busybox")
+    assert rootless(*line).stdout.startswith("made\n")
+    # With nobody in the way all of it goes.
+    rootless("system", "prune", "-af")
+    assert glob.glob(f"{rootless.home}/data/layers/*/*") == []
 
 
 def _running(marker: str) -> bool:

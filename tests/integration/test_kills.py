@@ -5,6 +5,7 @@ Moments are random; the seed is printed with a failure.
 
 from __future__ import annotations
 
+import hashlib
 import os
 import random
 import time
@@ -90,6 +91,34 @@ def test_killed_builds_leave_nothing_that_breaks_the_next(new_store, images, tmp
         "run", "--rm", "--network", "none", "whole", "sh", "-c", "test $(wc -c </a) = 20971520"
     )
     assert leftovers(rootless) == [], f"seed {SEED}"
+
+
+@pytest.mark.show
+def test_a_hundred_killed_builds_never_poison_the_cache(new_store, images, tmp_path):
+    """Every build after a kill makes what was meant, from the cache or not."""
+    generator = random.Random(SEED + 4)
+    rootless = new_store()
+    rootless("pull", "-q", images.busybox)
+    duration = 0.5
+    for number in range(100):
+        salt = generator.randrange(10**9)
+        (tmp_path / "file").write_bytes(generator.randbytes(200_000))
+        (tmp_path / "Dockerfile").write_text(
+            f"FROM {images.busybox} AS one\nCOPY file /b\n"
+            f"RUN for i in 1 2 3; do cp /b /$i; done; echo {salt} > /salt\nRUN rm /1 && mv /2 /four\n"
+            f"FROM {images.busybox}\nWORKDIR /w\nCOPY --from=one /b /3 /four /salt ./\n"
+            "RUN --mount=type=cache,target=/c cat b > /c/last && cp /c/last ./cached\n"
+        )
+        argv = ("build", "-q", "--network=none", "-t", "whole", str(tmp_path))
+        delay = kill_in_the_middle(rootless, argv, duration, generator)
+        report = f"seed {SEED}, round {number}, killed after {delay:.3f} s"
+        wait_until(lambda: not using(rootless.home), f"helpers to end: {report}")
+        duration = max(duration, rootless(*argv).seconds)
+        line = "cmp b 3 && cmp b four && cmp b cached && cat salt && ls && md5sum < b"
+        shown = rootless("run", "--rm", "--network=none", "whole", "sh", "-c", line).stdout.split()
+        expected = hashlib.md5((tmp_path / "file").read_bytes(), usedforsecurity=False).hexdigest()
+        assert shown == [str(salt), "3", "b", "cached", "four", "salt", expected, "-"], report
+        assert leftovers(rootless) == [], report
 
 
 def test_a_killed_run_takes_its_container_along(fresh_rootless, images):
