@@ -386,6 +386,23 @@ def _running(marker: str) -> bool:
     return False
 
 
+def test_a_run_may_use_setuid_files_and_gains_no_further_capability(builder, tmp_path):
+    """docs/adr/0012."""
+    text = (
+        "FROM busybox\nRUN cp /bin/busybox /bin/suid && chmod 4755 /bin/suid\n"
+        "USER 1000\nRUN grep -E 'NoNewPrivs|CapBnd' /proc/self/status > /tmp/status"
+    )
+    inside = "grep -E NoNewPrivs|CapBnd /proc/self/status"
+    build(builder, tmp_path, text)
+    built = builder("run", "--rm", "--network=none", "built", "cat", "/tmp/status").stdout.split()
+    running = builder("run", "--rm", "--network=none", "built", *inside.split()).stdout.split()
+    assert built == [*running[:3], "0"]
+    assert running[3] == "1"
+    build(builder, tmp_path, text, "--no-cache", "--security-opt=no-new-privileges")
+    told = builder("run", "--rm", "--network=none", "built", "cat", "/tmp/status").stdout.split()
+    assert told == running
+
+
 def test_a_vanished_layer_or_blob_is_made_again(builder, tmp_path):
     text = "FROM busybox\nRUN date +%N > /again"
     build(builder, tmp_path, text)
