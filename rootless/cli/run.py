@@ -19,6 +19,10 @@ _PROXIES = ("http_proxy", "https_proxy", "ftp_proxy", "no_proxy", "all_proxy")
 def run(*, quiet: bool = False, explain: str | None = None, **given: Any) -> int:
     """Make a container and run a program in it."""
     build_first(given, quiet=quiet)
+    if "preserve_fds" in given or "LISTEN_FDS" in os.environ:
+        from rootless.cli.activation import preserve
+
+        preserve(given)
     request = run_request(given)
     engine = Engine.open()
     with Reporting(quiet=quiet) as report:

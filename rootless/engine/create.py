@@ -166,6 +166,8 @@ class _Draft:
         self.gathered: Gathered | None = None
         self.secrets: list[dict[str, Any]] = []
         self.bundle = engine.paths.container(self.id)
+        if isolation.notifies(request):
+            self.request = request._replace(env=(*request.env, isolation.NOTIFY_VARIABLE))
         self.config: ContainerConfig = image.config.get("config") or {}
 
     def prepare(self, report: Report) -> Prepared:
@@ -206,6 +208,7 @@ class _Draft:
                 *self.identity_mounts(backend, network),
                 *extra,
                 *isolation.time_zone(request),
+                *isolation.notify_mounts(request, engine.paths.running(self.id)),
                 *isolation.read_only_scratch(request),
                 *asked,
                 *self.secret_mounts(),
@@ -236,6 +239,7 @@ class _Draft:
             "seccomp": options.seccomp,
             "landlock": options.landlock,
             "preserve_fds": options.preserve_fds,
+            "notify": "container" if isolation.notifies(self.request) else "ignore",
             "init": options.init,
             "limits": _limits(request),
             "cgroup_parent": request.cgroup_parent,

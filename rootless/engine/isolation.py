@@ -94,3 +94,20 @@ def check_hostname(request: RunRequest, chosen: dict[str, str]) -> None:
     """A host name needs a UTS namespace of the container's own."""
     if request.hostname and chosen.get("uts"):
         raise Unsupported("--hostname and a shared UTS namespace exclude each other")
+
+
+_NOTIFY_TARGET = "/run/notify/notify.sock"  # as podman has it
+NOTIFY_VARIABLE = f"NOTIFY_SOCKET={_NOTIFY_TARGET}"
+
+
+def notifies(request: RunRequest) -> bool:
+    """Whether the program is to tell the caller's service manager that it is ready (sd_notify(3))."""
+    return request.sdnotify == "container" and bool(os.environ.get("NOTIFY_SOCKET"))
+
+
+def notify_mounts(request: RunRequest, run_directory: str) -> tuple[Mount, ...]:
+    """The socket for that, which the monitor makes before it launches."""
+    if not notifies(request):
+        return ()
+    source = f"{run_directory}/notify.sock"
+    return (Mount("bind", source, _NOTIFY_TARGET, ("bind", "rprivate")),)

@@ -108,6 +108,8 @@ def watch_of(engine: Engine, prepared: Prepared, *, alive: int) -> monitor.Watch
         interactive=bool(settings.get("interactive")),
         timeout_s=float(settings.get("timeout") or 0),
         engine="rootless.engine.standby",
+        sdnotify=settings.get("sdnotify") or container.record["launch"].get("notify", "ignore"),
+        detached=bool(settings.get("detach")),
     )
 
 

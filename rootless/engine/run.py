@@ -59,8 +59,10 @@ def run(
 
 
 def _needs_monitor(request: RunRequest) -> bool:
+    notifies = request.sdnotify != "ignore" and os.environ.get("NOTIFY_SOCKET")
     return bool(
-        request.pidfile
+        notifies
+        or request.pidfile
         or request.timeout
         or request.health_cmd
         or request.log_driver

@@ -13,7 +13,7 @@ from rootless import files
 from rootless.errors import RootlessError
 from rootless.kernel import process
 from rootless.lean import signal
-from rootless.runtime import attach, launch
+from rootless.runtime import attach, launch, notify
 from rootless.runtime import container as store
 from rootless.runtime.health import Health, HealthOptions
 from rootless.runtime.journal import note_container
@@ -59,6 +59,8 @@ class Watch(NamedTuple):
     pidfile: str | None = None
     health: HealthOptions | None = None
     plan_exec: Callable[[int, tuple[str, ...]], LaunchPlan] | None = None
+    sdnotify: str = "ignore"  # who says READY=1: container, conmon, healthy, ignore
+    detached: bool = True  # then the monitor is what a service manager should watch
     engine: str = ""  # the module that goes on with it (standby.py), by name
 
 
@@ -128,6 +130,9 @@ class Monitor:
             finish=watch.finish,
         )
         standing.lifeline = watch.lifeline
+        standing.main_pid = os.getpid() if watch.detached else 0
+        if watch.sdnotify == "container":  # also when nobody listens any more: it is mounted
+            standing.notify = notify.listen(f"{container.run_directory}/notify.sock")
         if watch.pair is not None:
             standing.clients.adopt(watch.pair[1])
         return standing
@@ -165,6 +170,8 @@ class Monitor:
         self._let_start(created)
         if self.watch.pidfile:
             files.write_atomic(self.watch.pidfile, f"{created.pid}\n".encode(), mode=0o644)
+        if self.watch.sdnotify == "conmon":
+            self._say_ready()
         self._answer("running", "", None, 0)
         self._start_clocks()
         return self.standing.stand_by()
@@ -202,12 +209,18 @@ class Monitor:
             before = self.state.get("health", {}).get("Status", "starting")
             if document["Status"] != before:
                 self._note("health_status", health_status=document["Status"])
+                if self.watch.sdnotify == "healthy" and document["Status"] == "healthy":
+                    self._say_ready()
             self.state["health"] = document
             standing.write_state(self.state)
 
         standing.health = Health(
             options, lambda pid: plan_exec(pid, options.test), changed, self._on_unhealthy
         )
+
+    def _say_ready(self) -> None:
+        main = self.standing.main_pid
+        notify.tell("READY=1", *([f"MAINPID={main}"] if main else []))
 
     def _note(self, action: str, **attributes: object) -> None:
         note_container(self.container.paths, self.container.record, action, **attributes)

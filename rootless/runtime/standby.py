@@ -38,6 +38,7 @@ _PLAIN = (
     "again",
     "started",
     "lifeline",
+    "main_pid",
 )
 
 
@@ -51,7 +52,13 @@ def become(standing: Standing, engine: str) -> None:
         return
     document = _document(standing, kept, engine)
     fds = (
-        *(standing.place.alive, standing.stdin, standing.terminal, standing.lifeline),
+        *(
+            standing.place.alive,
+            standing.stdin,
+            standing.terminal,
+            standing.lifeline,
+            standing.notify_fd,
+        ),
         *standing.streams,
         *(standing.clients.descriptors()),
         *kept.descriptors(),
@@ -94,6 +101,7 @@ def _document(standing: Standing, kept: Kept, engine: str) -> dict[str, Any]:
         "to_stdin": bytes(standing.to_stdin),
         "began": standing.began,
         "link": tuple(kept),
+        "notify": standing.notify_fd,
         "watches_network": bool(standing.network_fds),
         "plain": [getattr(standing, name) for name in _PLAIN],
     }
@@ -134,6 +142,8 @@ def _restore(standing: Standing, document: dict[str, Any], clients: list[Any]) -
     standing.streams = dict(document["streams"])
     standing.to_stdin += document["to_stdin"]
     standing.began = document["began"]
+    if document["notify"] >= 0:
+        standing.notify = _adopted(document["notify"])
     kept = Kept(*document["link"])
     for fd in (
         *kept.descriptors(),

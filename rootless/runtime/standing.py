@@ -75,6 +75,8 @@ class Standing:
         self.terminal = -1
         self.link: Link | KeptLink | None = None
         self.lifeline = -1  # readable when whoever wanted the container has gone
+        self.notify: socket | None = None  # where the program says that it is ready
+        self.main_pid = 0  # what a service manager should watch then
         self.network_fds: tuple[int, ...] = ()  # to watch, while the network works
         self.deadline = 0.0
         self.restarts = 0
@@ -166,7 +168,7 @@ class Standing:
             if sink in self.streams and not self.clients.full:
                 events |= select.POLLIN
             poll.register(sink, events)
-        for fd in (*self.network_fds, self.lifeline):
+        for fd in (*self.network_fds, self.lifeline, self.notify_fd):
             if fd >= 0:
                 poll.register(fd, select.POLLIN)
         for fd in self.health.fds if self.health is not None else ():
@@ -199,6 +201,11 @@ class Standing:
         if fd == self.lifeline:
             self._follow_owner()
             return
+        if self.notify is not None and fd == self.notify_fd:
+            from rootless.runtime import notify
+
+            notify.pass_on(self.notify, self.main_pid)
+            return
         if events & select.POLLOUT:
             self._write_input(fd)
         if fd in self.streams and events & ~select.POLLOUT:
@@ -215,6 +222,11 @@ class Standing:
         if settled is not None and now >= self.settle_at:
             self.on_settled = None
             settled()
+
+    @property
+    def notify_fd(self) -> int:
+        """The descriptor of ``notify``, or -1."""
+        return -1 if self.notify is None else self.notify.fileno()
 
     def _follow_owner(self) -> None:
         """Nobody wants the container any more, and nobody is there to wait for a gentle end."""
