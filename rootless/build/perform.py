@@ -67,6 +67,7 @@ class Work:
             step, rootfs, workshop=workshop, trees=self._trees, bundle=self._bundle
         ) as prepared:
             place = Place(rootfs, prepared.mounts, prepared.env, self._bundle)
+            owner = workshop.launcher.emulated_owner(step, place)
             code = workshop.launcher.run(step, place, self._stdio)
             if code and shell:
                 workshop.launcher.shell(step, place)
@@ -77,7 +78,7 @@ class Work:
                 exit_code=1,
             )
         stubs.remove(rootfs, prepared.stubs.made, workshop.id_map)
-        return self._commit(rootfs, skip=prepared.stubs.targets)
+        return self._commit(rootfs, skip=prepared.stubs.targets, owner=owner)
 
     def copy(self, step: CopyStep) -> Record:
         """COPY or ADD."""
@@ -143,6 +144,7 @@ class Work:
         *,
         skip: tuple[str, ...] = (),
         on_parent: bool = True,
+        owner: tuple[int, int] | None = None,
     ) -> Record:
         workshop = self._workshop
         made = workshop.layers.commit(
@@ -153,6 +155,7 @@ class Work:
             compression=workshop.settings.compression,
             timestamp=workshop.settings.timestamp,
             skip=skip,
+            owner=owner,
         )
         workshop.layout.put_blob(made.path, made.digest)
         timestamp = workshop.settings.timestamp

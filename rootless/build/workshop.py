@@ -40,6 +40,10 @@ class Launcher(Protocol):
         """Its exit code.  Raises LaunchFailed when it never ran."""
         ...
 
+    def emulated_owner(self, step: RunStep, place: Place) -> tuple[int, int] | None:
+        """Whose its new files are to be, where the program only believes to be that user."""
+        ...
+
     def shell(self, step: RunStep, place: Place) -> None:
         """A shell for a person in the same place, on the caller's terminal."""
         ...

@@ -36,6 +36,9 @@ class Launcher:
     def run(self, step: RunStep, place: Place, stdio: tuple[int, int, int]) -> int:
         return self._launcher().run(step, place, stdio)
 
+    def emulated_owner(self, step: RunStep, place: Place) -> tuple[int, int] | None:
+        return self._launcher().emulated_owner(step, place)
+
     def shell(self, step: RunStep, place: Place) -> None:
         self._launcher().shell(step, place)
 

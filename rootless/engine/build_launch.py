@@ -83,6 +83,13 @@ class BuildLauncher:
         """The program's exit code."""
         return self._launch(step, place, stdio)
 
+    def emulated_owner(self, step: RunStep, place: Place) -> tuple[int, int] | None:
+        """Whose its new files are to be, where the program only believes to be that user."""
+        if step.user in ("", "0", "root") or ownership(self._engine) != "recorded":
+            return None
+        user = user_of(step.user, place.rootfs, self._engine.id_map)
+        return user.uid, user.gid
+
     def shell(self, step: RunStep, place: Place) -> None:
         """A shell on the caller's own streams."""
         import sys

@@ -428,7 +428,13 @@ def plan_of(engine: Engine, record: Record, spec: Spec, *, bundle: str) -> Launc
         preserve_fds=launch["preserve_fds"],
         init=launch["init"],
         store_map=engine.id_map if other is not None else None,
-        emulation=None if other else emulation(engine, tuple(process["capabilities"]["bounding"])),
+        emulation=None
+        if other
+        else emulation(
+            engine,
+            tuple(process["capabilities"]["bounding"]),
+            stat=bool(process["user"]["uid"]),
+        ),
     )
 
 

@@ -93,7 +93,11 @@ def plan_of(
         preserve_fds=request.preserve_fds,
         emulation=None
         if container.record["launch"].get("id_map")
-        else emulation(engine, tuple(process["capabilities"]["bounding"])),
+        else emulation(
+            engine,
+            tuple(process["capabilities"]["bounding"]),
+            stat=bool(process["user"]["uid"]),
+        ),
     )
 
 

@@ -76,7 +76,8 @@ def emulation(
     """What answers chown(2) and its like where there is only one id; None where ids are real.
 
     With ``stat`` files are shown with the owners that are recorded, at some 40 us a call: in a build,
-    where programs that copy owners decide what the image gets.
+    where programs that copy owners decide what the image gets, and for a program that is to believe that
+    it is not root.
     """
     how = ownership(engine)
     if how in ("real", "refused"):
@@ -84,7 +85,7 @@ def emulation(
     from rootless.runtime.emulation import Emulation
     from rootless.runtime.emulation_filter import calls_for
 
-    if not calls_for(capabilities):
+    if not calls_for(capabilities) and not stat:
         return None
     os.makedirs(engine.paths.seccomp, mode=0o700, exist_ok=True)
     ask, answer, names = load_emulation(

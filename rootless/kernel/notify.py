@@ -26,7 +26,8 @@ _SYNC_WAKE_UP = 1  # Linux 6.6: the answered process goes on at once, on the sam
 
 _AT_EMPTY_PATH = 0x1000
 _STATX_MNT_ID = 0x1000  # Linux 5.8
-_MNT_ID_OFFSET = 0x90  # stx_mnt_id in struct statx
+_STATX_BTIME = 0x800
+_BTIME_OFFSET, _MNT_ID_OFFSET = 0x50, 0x90  # stx_btime and stx_mnt_id in struct statx
 _SYS_STATX = {"x86_64": 332, "ppc64le": 383, "s390x": 379}.get(_MACHINE, 291)
 
 _SYS_NEWFSTATAT = {"x86_64": 262, "ppc64le": 291, "s390x": 293}.get(_MACHINE, 79)
@@ -123,11 +124,17 @@ def statx_as(fd: int, mask: int, uid: int, gid: int, special: int) -> bytes:
     return buffer.raw
 
 
-def mount_id(fd: int) -> int:
-    """Which mount a descriptor is on (statx(2), STATX_MNT_ID); an O_PATH descriptor will do."""
-    buffer = create_string_buffer(256)
-    _statx(fd, b"", _AT_EMPTY_PATH, _STATX_MNT_ID, buffer)
-    return int(struct.unpack_from("=Q", buffer, _MNT_ID_OFFSET)[0])
+def mount_and_birth(fd: int) -> tuple[int, int]:
+    """Which mount a descriptor is on, and when the file was made (statx(2)); O_PATH will do.
+
+    The time is in nanoseconds since 1970, 0 where the file system does not know it.
+    """
+    buffer = create_string_buffer(_STATX_BYTES)
+    _statx(fd, b"", _AT_EMPTY_PATH, _STATX_MNT_ID | _STATX_BTIME, buffer)
+    (mask,) = struct.unpack_from("=I", buffer, 0)
+    seconds, nanoseconds = struct.unpack_from("=qI", buffer, _BTIME_OFFSET)
+    born = seconds * 1_000_000_000 + nanoseconds if mask & _STATX_BTIME else 0
+    return struct.unpack_from("=Q", buffer, _MNT_ID_OFFSET)[0], born
 
 
 def give_to_root(fd: int) -> None:

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import os
 import struct
+import time
 from errno import EAGAIN, EFAULT, EINVAL
 from resource import prlimit
 from stat import S_IMODE, S_ISDIR, S_ISREG
@@ -77,7 +78,12 @@ class Supervisor:
     def __init__(self, listener: int, root: int, emulation: Emulation):
         self._listener = notify.Listener(listener)
         self._proc = os.open("/proc", HERE | os.O_DIRECTORY)
-        self._root_mount = notify.mount_id(root)
+        self._root_mount, self._since = notify.mount_and_birth(root)
+        if os.major(
+            os.fstat(root).st_dev
+        ):  # no overlay with a root that is as old as the container
+            self._since = time.time_ns()
+        self._first = emulation.first
         self._names = emulation.names
         self._known: list[Ids] = [ROOT, emulation.first]
         self._index: dict[Ids, int] = {emulation.first: 1, ROOT: 0}
@@ -150,13 +156,13 @@ class Supervisor:
             uid, gid = uid & KEEP, gid & KEEP
             if (uid, gid) == (KEEP, KEEP):
                 raise Pass
-            if notify.mount_id(fd) != self._root_mount:
+            if notify.mount_and_birth(fd)[0] != self._root_mount:
                 return 0  # a volume, a pipe, a terminal: not the image's, and never changed by us
             # What the kernel does with every change: it checks, clears set-id bits, and sets the time.
             notify.give_to_root(fd)
             mode = os.fstat(fd).st_mode
             if S_ISREG(mode) or S_ISDIR(mode):  # others have no place for a record
-                self._record(self._path_of(fd), uid, gid, mode)
+                self._record(fd, uid, gid, mode)
             return 0
         finally:
             os.close(fd)
@@ -166,14 +172,34 @@ class Supervisor:
         os.fchdir(self._proc)
         return f"self/fd/{fd}"
 
-    def _record(self, path: str, uid: int, gid: int, mode: int) -> None:
-        before = owners.read(path)
+    def _owner_of(self, fd: int) -> owners.Stat | None:
+        """Who owns what ``fd`` is, where it is not who the kernel says.
+
+        A program that believes from the start to be somebody believes that of its new files, too, and of
+        those on volumes, which are the caller's (git looks).
+        """
+        recorded = owners.read(self._path_of(fd))
+        if recorded is None and self._first == ROOT:
+            return None
+        mount, born = notify.mount_and_birth(fd)
+        status = os.fstat(fd)
+        mode = S_IMODE(status.st_mode)
+        on_root = mount == self._root_mount
+        if recorded is not None and on_root:
+            return owners.true_stat(status.st_uid, status.st_gid, mode, recorded)
+        if self._first == ROOT or status.st_uid or (on_root and born < self._since):
+            return None
+        return owners.Stat(self._first.euid, self._first.egid, mode)
+
+    def _record(self, fd: int, uid: int, gid: int, mode: int) -> None:
+        before = self._owner_of(fd)
+        path = self._path_of(fd)
         old = before or owners.Stat(0, 0, 0)
         bits = S_IMODE(mode) | (old.mode & _SPECIAL if S_ISDIR(mode) else 0)
         now = old._replace(
             uid=old.uid if uid == KEEP else uid, gid=old.gid if gid == KEEP else gid, mode=bits
         )
-        if now.uid or now.gid or now.device:
+        if now.uid or now.gid or now.device or self._first != ROOT:
             owners.keep(path, now)
         elif before is not None:
             owners.forget(path)
@@ -181,12 +207,9 @@ class Supervisor:
     def _stat(self, caller: Caller, fd: int, address: int, mask: int = -1) -> int:
         """Tell who owns what ``fd`` is, where that is recorded; closes it.  ``mask`` is statx(2)'s."""
         try:
-            recorded = owners.read(self._path_of(fd))
-            if recorded is None or notify.mount_id(fd) != self._root_mount:
-                raise Pass  # as it is
-            status = os.fstat(fd)
-            mode = S_IMODE(status.st_mode)
-            true = owners.true_stat(status.st_uid, status.st_gid, mode, recorded)
+            true = self._owner_of(fd)
+            if true is None:
+                raise Pass
             special = true.mode & _SPECIAL
             if mask < 0:
                 content = notify.stat_as(fd, true.uid, true.gid, special)

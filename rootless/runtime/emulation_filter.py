@@ -52,14 +52,14 @@ def compile_emulation(
 ) -> tuple[bytes, bytes, dict[tuple[int, int], str]]:
     """The filter that asks, the one that says yes by itself, and the name of (AUDIT_ARCH, number).
 
-    With ``stat`` the first also asks who owns a file, but only for programs of the machine's own
+    With ``stat`` the first also asks who owns a file, and always who the process is, but only for programs of the machine's own
     architecture: others have another struct stat.
 
     The second records nothing and does not change what getuid(2) says, so that call is left alone.
     ``numbers`` is the content of syscalls.json.
     """
     changing = calls_for(capabilities)
-    asking = (*changing, *(_GET if "setuid" in changing or "setgid" in changing else ()))
+    asking = (*changing, *(_GET if stat or "setuid" in changing or "setgid" in changing else ()))
     names: dict[tuple[int, int], str] = {}
     programs = []
     for calls, action in ((asking, NOTIFY), (changing, _SUCCEED)):

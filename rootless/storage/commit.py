@@ -41,6 +41,7 @@ class CommitRequest(NamedTuple):
     target: Target
     skip: tuple[str, ...]
     consume: bool
+    owner: tuple[int, int] | None = None
 
 
 # Diff ID, digest, size in bytes, number of entries, chain ID.
@@ -109,8 +110,14 @@ def _changes(store: LayerStore, request: CommitRequest, skip: Skip) -> Iterator[
     below = store.stack(request.target.parent)
     rootfs = request.rootfs
     if rootfs.upper is not None:
-        return upper_changes(rootfs.upper, below, skip)
-    return tree_changes(rootfs.lower[0], below, copied_ns(request.bundle), skip)
+        changes = upper_changes(rootfs.upper, below, skip)
+    else:
+        changes = tree_changes(rootfs.lower[0], below, copied_ns(request.bundle), skip)
+    if request.owner is None:
+        return changes
+    from rootless.storage.attribution import attributed
+
+    return attributed(changes, below, request.owner)
 
 
 def _move_upper(request: CommitRequest, skip: Skip, target: str) -> None:

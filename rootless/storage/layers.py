@@ -92,19 +92,21 @@ class Layers:
         timestamp: int | None = None,
         skip: tuple[str, ...] = (),
         consume: bool = True,
+        owner: tuple[int, int] | None = None,
     ) -> LayerTar:
         """Make a layer of the changes in a container: the blob at ``output`` and the unpacked layer.
 
         ``skip`` names mount targets inside: where only an empty file or directory was made to mount
         on, it is not part of the layer.  With ``consume`` the container is not used any more, so its
         upper directory becomes the layer by renaming.  ``timestamp`` is the latest time in seconds
-        that a file may have; with it the blob's bytes do not depend on the machine.  The layer is not
+        that a file may have; with it the blob's bytes do not depend on the machine.  New files belong
+        to ``owner``, where ids are emulated and the program believed to be that.  The layer is not
         on the disk for good before ``sync``.
         """
         from rootless.storage import commit
 
         target = commit.Target(parent, output, compression, timestamp)
-        request = commit.CommitRequest(rootfs, bundle, target, skip, consume)
+        request = commit.CommitRequest(rootfs, bundle, target, skip, consume, owner)
         return self._make(lambda: commit.commit(self._store, request), target)
 
     def squash(

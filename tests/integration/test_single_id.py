@@ -117,6 +117,36 @@ def test_a_build_sees_the_owners_that_are_recorded(build):
     assert (*owner(tree["moved"]), tree["moved"].mode) == (5, 0, "0o2755")
 
 
+USER = """
+FROM busybox
+RUN mkdir /home/user/mine /home/user/yours && chown user:user /home/user /home/user/mine
+COPY --chown=user:user Dockerfile /home/user/
+USER user
+RUN [ "$(id -un)" = user ] && cd /home/user && mkdir new && touch new/f yours/g && echo x >> Dockerfile
+RUN cd /home/user && [ "$(find . -user 1000 | sort | xargs)" = ". ./Dockerfile ./mine ./new ./new/f ./yours/g" ]
+RUN cd /home/user && echo y > t && mv t Dockerfile && echo z >> /etc/group && touch fine
+"""
+
+
+@pytest.mark.parametrize("driver", ["overlay", "vfs"])
+def test_what_a_user_makes_in_a_build_belongs_to_it(build, driver):
+    if driver == "overlay":
+        require("overlay")
+    tree = build(USER, driver)
+    for name in (".", "mine", "new", "new/f", "yours/g", "Dockerfile", "fine"):
+        path = f"home/user/{name}".removesuffix("/.")
+        assert owner(tree[path]) == (1000, 1000), path
+    assert owner(tree["home/user/yours"]) == owner(tree["etc/group"]) == (0, 0)
+
+
+def test_a_user_owns_what_it_makes_and_the_callers_volumes(single, tmp_path):
+    """git refuses a directory of somebody else, ssh a file."""
+    script = "touch /tmp/new /v/new && stat -c %u /tmp/new /v /v/new /etc/passwd"
+    said = single(*RUN, "-u", "user", "-v", f"{tmp_path}:/v", "busybox", "sh", "-c", script).stdout
+    assert said.split() == ["1000", "1000", "1000", "0"]
+    assert not os.listxattr(tmp_path / "new")
+
+
 def test_programs_believe_the_ids_they_asked_for(single):
     script = "id -u; su user -c 'id -u; id -g; sh -c \"id -u\"'; id -u"
     said = single(*RUN, "busybox", "sh", "-c", script).stdout
