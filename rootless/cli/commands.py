@@ -33,6 +33,7 @@ PANELS: dict[str, dict[str, tuple[str, str]]] = {
         "export": ("transfer", "Write all files of a container to a tar archive"),
         "pause": ("containers", "Stop all processes of containers where they are"),
         "unpause": ("containers", "Let the processes of paused containers go on"),
+        "update": ("update", "Change limits and the restart policy of containers"),
         "rename": ("containers", "Give a container another name"),
         "rm": ("containers", "Remove containers"),
         "container inspect": ("inspection", "Describe containers"),

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import os
-
 from rootless.engine.doctor_finding import LESS, WORKS, Finding, boot_with
 from rootless.runtime import cgroup
+from rootless.runtime.scope import user_bus
 from rootless.typed import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -68,9 +67,8 @@ def _unified() -> str:
 
 
 def _not_delegated(host: HostFacts) -> Finding:
-    bus = user_bus()
-    if bus:
-        return Finding("cgroup", WORKS, using=f"a scope of systemd for each container ({bus})")
+    if user_bus():
+        return Finding("cgroup", WORKS, using="a scope of systemd for containers with limits")
     return Finding(
         "cgroup",
         LESS,
@@ -79,13 +77,3 @@ def _not_delegated(host: HostFacts) -> Finding:
         lost="limits, stats, pause",
         remedy=f"loginctl enable-linger {host.user}, and log in anew",
     )
-
-
-def user_bus() -> str:
-    """The socket of the user's systemd on D-Bus, if there is one."""
-    address = os.environ.get("DBUS_SESSION_BUS_ADDRESS", "")
-    runtime = os.environ.get("XDG_RUNTIME_DIR", "")
-    for path in (address.removeprefix("unix:path=").partition(",")[0], f"{runtime}/bus"):
-        if path.startswith("/") and os.access(path, os.W_OK):
-            return path
-    return ""

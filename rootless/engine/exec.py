@@ -43,7 +43,7 @@ def execute(engine: Engine, request: ExecRequest) -> int:
     plan = plan_of(engine, container, request)
     state = container.state() or {}
     place = state.get("cgroup")
-    enter = Cgroup(place).add if place else None
+    enter = _entrance(place) if place else None
     note_container(engine.paths, container.record, "exec")
     if request.detach:
         return _detached(plan, enter)
@@ -51,6 +51,14 @@ def execute(engine: Engine, request: ExecRequest) -> int:
     code = run(plan, enter, interactive=request.interactive)
     note_container(engine.paths, container.record, "exec_died", containerExitCode=code)
     return code
+
+
+def _entrance(place: str) -> Callable[[int], None]:
+    if ".scope/" not in place:
+        return Cgroup(place).add
+    from rootless.runtime.scope import enter
+
+    return enter(place)
 
 
 def running_pid(container: Container) -> int:

@@ -11,6 +11,8 @@ from rootless.runtime import container as store
 from rootless.typed import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from rootless.engine import Engine
     from rootless.runtime.container import Container, State
     from rootless.runtime.spec import Spec
@@ -279,11 +281,31 @@ def _graph_driver(rootfs: dict[str, Any]) -> dict[str, Any]:
 
 def _limits(container: Container, state: State | None) -> list[dict[str, str]]:
     """Each limit that was asked for, by the file of the cgroup that enforces it."""
-    enforced = "enforced" if (state or {}).get("cgroup") else "when it runs"
+    limits = container.record["launch"].get("limits", ())
+    if not limits:
+        return []
+    path = (state or {}).get("cgroup")
+    label = _label if container.record["settings"].get("best_effort_limits") else None
     return [
-        {"File": each[0], "Value": each[1], "Flag": each[2], "Status": enforced}
-        for each in container.record["launch"].get("limits", ())
+        {"File": file, "Value": value, "Flag": flag, "Status": _status(file, value, path, label)}
+        for file, value, flag in limits
     ]
+
+
+def _status(
+    file: str, value: str, path: str | None, label: Callable[[str, str], str] | None
+) -> str:
+    """How a limit holds: by the file of the cgroup, by something else, or not yet."""
+    if path and os.path.exists(f"{path}/{file}"):
+        return "enforced"
+    return label(file, value) if label else "when it runs"
+
+
+def _label(file: str, value: str) -> str:
+    from rootless.runtime.best_effort import substitute
+    from rootless.runtime.cgroup import Limit
+
+    return substitute(Limit(file, value, "")).label
 
 
 def written_bytes(container: Container) -> int:

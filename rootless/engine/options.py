@@ -27,7 +27,7 @@ PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 # Flags that the engine acts on, here or elsewhere.  Any other that was given is refused by name.
 _HANDLED = {
     *LIMITING,
-    *("cgroup_parent", "cgroups"),
+    *("cgroup_parent", "cgroups", "best_effort_limits"),
     *("image", "args", "name", "label", "annotation", "replace", "rm", "rmi", "cidfile"),
     *("pidfile", "platform", "pull", "authfile", "creds", "tls_verify", "cert_dir", "retry"),
     *("retry_delay", "entrypoint", "env", "env_host", "env_merge", "http_proxy", "unsetenv"),

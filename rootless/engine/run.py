@@ -115,7 +115,7 @@ def foreground(
             ),
         )
         try:
-            return _stand_by(
+            code = _stand_by(
                 container,
                 created,
                 links[0],
@@ -123,6 +123,11 @@ def foreground(
                 cgroup=cgroup.path if cgroup is not None else "",
                 report=report,
             )
+            if code and cgroup is not None and cgroup.oom_kills():
+                report(
+                    events.Notice("killed: the container is out of memory (--memory)", "warning")
+                )
+            return code
         except BaseException:
             launch.kill(created.pid)
             raise

@@ -108,7 +108,49 @@ def make_cgroup(engine: Engine, record: Record) -> Cgroup | None:
     limits = tuple(Limit(*each) for each in record["launch"].get("limits", ()))
     if record["launch"].get("cgroups", "enabled") == "disabled" and not limits:
         return None
-    return cgroup_for(engine, record["id"], limits, parent=record["launch"].get("cgroup_parent"))
+    parent = record["launch"].get("cgroup_parent")
+    if record["launch"].get("cgroups") == "split" and not parent:
+        parent = _split(engine, limits)
+    if record["settings"].get("best_effort_limits") and limits:
+        return _best_effort(engine, record, limits, parent=parent)
+    return cgroup_for(engine, record["id"], limits, parent=parent)
+
+
+def _split(engine: Engine, limits: tuple[Limit, ...]) -> str:
+    """Our own cgroup holds the container; with limits we move into a part of it first.
+
+    Raises HostLacks where it is not ours: systemd makes it so with Delegate=yes.
+    """
+    place = cgroup.delegated(engine.host.cgroup2_mount)
+    if place is None:
+        raise HostLacks(
+            "--cgroups split needs a cgroup that is delegated to rootless",
+            hint="put Delegate=yes into the unit that starts it",
+        )
+    place = place.removesuffix("/supervisor")  # where an earlier one has put us
+    if limits:
+        cgroup.move_aside(place)
+    mount: str = engine.host.cgroup2_mount or ""
+    return place.removeprefix(mount) or "/"
+
+
+def _best_effort(
+    engine: Engine, record: Record, limits: tuple[Limit, ...], *, parent: str | None
+) -> Cgroup:
+    """What a cgroup can enforce, and the next best for the rest."""
+    from rootless.runtime.best_effort import BestEffort, substitute
+
+    enforced: tuple[Limit, ...] = ()
+    others: tuple[Limit, ...] = ()
+    place = cgroup.delegated(engine.host.cgroup2_mount)
+    for each in limits:
+        if place is not None and cgroup.can_limit(place, each.controller):
+            enforced += (each,)
+        else:
+            others += (each,)
+    inner = cgroup_for(engine, record["id"], enforced, parent=parent) if place or parent else None
+    note = f"{engine.paths.running(record['id'])}/oom"
+    return BestEffort(inner, tuple(map(substitute, others)), note=note)
 
 
 def cgroup_for(
@@ -116,19 +158,38 @@ def cgroup_for(
 ) -> Cgroup | None:
     """A cgroup with limits, below ``parent`` or the caller's own; without limits there may be none.
 
-    Raises HostLacks for limits that cannot be enforced.
+    ``parent`` is as after --cgroup-parent.  Raises HostLacks for limits that cannot be enforced.
     """
-    parent = parent or cgroup.delegated(engine.host.cgroup2_mount)
-    if parent is None:
-        if limits:
-            raise HostLacks(
-                f"cannot enforce {limits[0].flag}: no cgroup v2 is delegated to you",
-                hint="start it with: systemd-run --user --scope -p Delegate=yes rootless ...",
-            )
-        return None
+    mount = engine.host.cgroup2_mount
+    if parent and parent.endswith(".slice"):
+        return _scope(engine, name, limits, slice=parent)
+    place = cgroup.place_of(parent, mount) if parent else cgroup.delegated(mount)
+    if place is None:
+        return _scope(engine, name, limits) if limits else None
     try:
-        return cgroup.create(parent, name, limits)
+        return cgroup.create(place, name, limits)
     except OSError:
         if limits:
             raise
         return None  # the caller's cgroup may be full, or threaded; the container does not need one
+
+
+def _scope(engine: Engine, name: str, limits: tuple[Limit, ...], *, slice: str = "") -> Cgroup:
+    """The user's systemd can make a place for us.  Raises HostLacks where there is none."""
+    from rootless.runtime.scope import ScopedCgroup, user_bus
+
+    mount, bus = engine.host.cgroup2_mount, user_bus()
+    what = limits[0].flag if limits else f"--cgroup-parent {slice}"
+    if mount != "/sys/fs/cgroup":
+        raise HostLacks(
+            f"cannot enforce {what}: this host has no cgroup v2 with controllers",
+            hint="rootless doctor, or --best-effort-limits",
+        )
+    if not bus:
+        raise HostLacks(
+            f"cannot enforce {what}: no cgroup v2 is delegated to you, and no user session of"
+            " systemd is there to ask",
+            hint=f"loginctl enable-linger {engine.host.user} and log in anew"
+            ", or --best-effort-limits takes the next best",
+        )
+    return ScopedCgroup(mount, name, limits, bus=bus, slice=slice.rpartition("/")[2])

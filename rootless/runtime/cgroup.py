@@ -165,6 +165,30 @@ def delegated(mount: str | None) -> str | None:
     return path if _is_writable(path) else None
 
 
+def place_of(parent: str, mount: str | None) -> str:
+    """``--cgroup-parent``: below the mount, or with a relative path below the caller's own cgroup.
+
+    It is made where it is missing.  Raises HostLacks where that is not allowed.
+    """
+    if mount is None:
+        raise HostLacks("--cgroup-parent needs cgroup v2", hint="rootless doctor")
+    top = mount
+    if not parent.startswith("/"):
+        top = own_path(files.read_bytes("/proc/self/cgroup").decode(), mount)
+    path = os.path.normpath(f"{top}/{parent.removeprefix(mount + '/').lstrip('/')}")
+    if path != mount and not path.startswith(f"{mount}/"):
+        raise HostLacks(f"--cgroup-parent {parent} is not a cgroup")
+    try:
+        os.makedirs(path, exist_ok=True)
+    except OSError as error:
+        raise HostLacks(
+            f"cannot make the cgroup {path}: {(error.strerror or str(error)).lower()}"
+        ) from None
+    if not _is_writable(path):
+        raise HostLacks(f"the cgroup {path} is not delegated to you")
+    return path
+
+
 def _is_writable(path: str) -> bool:
     # Moving a process needs the common ancestor's cgroup.procs, too.  The super-user may write
     # everywhere, which is not the same as having been given a subtree.
@@ -179,12 +203,7 @@ def create(parent: str, container_id: str, limits: tuple[Limit, ...] = ()) -> Cg
     """
     needed = {each.controller for each in limits} - {"cgroup"}
     place = _place_for(parent, needed, limits)
-    path = f"{place}/{_PREFIX}{container_id[:32]}"
-    try:
-        os.mkdir(path, 0o755)
-    except FileExistsError:
-        pass
-    cgroup = Cgroup(path)
+    cgroup = make(place, container_id)
     try:
         cgroup.limit(limits)
         if "pids" not in needed:
@@ -193,6 +212,36 @@ def create(parent: str, container_id: str, limits: tuple[Limit, ...] = ()) -> Cg
         cgroup.remove()
         raise
     return cgroup
+
+
+def make(place: str, container_id: str) -> Cgroup:
+    """The container's cgroup right below ``place``, without limits."""
+    path = f"{place}/{_PREFIX}{container_id[:32]}"
+    try:
+        os.mkdir(path, 0o755)
+    except FileExistsError:
+        pass
+    return Cgroup(path)
+
+
+def move_aside(place: str) -> None:
+    """Put the processes of ``place`` into a part of it: one with processes hands nothing down."""
+    path = f"{place}/supervisor"
+    os.makedirs(path, mode=0o755, exist_ok=True)
+    for pid in Cgroup(place).processes():
+        try:
+            Cgroup(path).add(pid)
+        except ProcessLookupError:
+            continue
+
+
+def hand_down(place: str, limits: tuple[Limit, ...]) -> None:
+    """Let the children of ``place`` be limited so.  Raises HostLacks naming what is missing."""
+    needed = {each.controller for each in limits} - {"cgroup"}
+    missing = needed - _controllers(place, "cgroup.subtree_control")
+    for controller in sorted(missing):
+        if not _hand_down(place, {controller}):
+            raise _not_delegated(controller, limits)
 
 
 def _place_for(parent: str, needed: set[str], limits: tuple[Limit, ...]) -> str:
@@ -209,12 +258,15 @@ def _place_for(parent: str, needed: set[str], limits: tuple[Limit, ...]) -> str:
         place = os.path.dirname(place)
     if not needed:
         return parent
-    controller = sorted(missing)[0]
+    raise _not_delegated(sorted(missing)[0], limits)
+
+
+def _not_delegated(controller: str, limits: tuple[Limit, ...]) -> HostLacks:
     flags = ", ".join(sorted({each.flag for each in limits if each.controller == controller}))
-    raise HostLacks(
+    return HostLacks(
         f"cannot enforce {flags}: the cgroup controller {controller!r} is not delegated to you",
-        hint="start it with: systemd-run --user --scope -p Delegate=yes rootless ..."
-        f", or an administrator can put Delegate={controller} into user@.service",
+        hint=f"an administrator can put Delegate={controller} into user@.service (rootless doctor"
+        " prints the command), or --best-effort-limits takes the next best",
     )
 
 

@@ -167,6 +167,8 @@ class Monitor:
             for fd in set(stdio):
                 os.close(fd)
         self.standing.pid = created.pid
+        if self.watch.cgroup is not None:
+            self.standing.cgroup = self.watch.cgroup.path  # a scope has its place only now
         self._let_start(created)
         if self.watch.pidfile:
             files.write_atomic(self.watch.pidfile, f"{created.pid}\n".encode(), mode=0o644)

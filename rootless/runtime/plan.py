@@ -148,7 +148,9 @@ def plan_launch(
         join=_user_first(join),
         unshare=unshare & ~_LATE,
         unshare_late=unshare & _LATE,
-        hide=any(kind == "pid" for kind, _ in join) or "pid" not in kinds,
+        # In the host's pid namespace only processes of the same user namespace could trace the stage,
+        # and a new one has no others; the network helper must be able to open its /proc.
+        hide=any(kind == "pid" for kind, _ in join) or not {"pid", "user"} & kinds,
         operations=plan_filesystem(
             spec, rootfs, kinds, kernel, target=_NEUTRAL_TARGET if hold else spec["root"]["path"]
         ),

@@ -32,6 +32,7 @@ _CHUNK = 1 << 16
 _RESTART_ONCE = RestartPolicy("always")
 _GLANCE_S = 1.0  # how often to look for _STOP_FILE while clients are behind
 _PATIENCE_S = 5.0  # how long they may be behind after that
+_OOM_FILE = "oom"  # a watchdog has ended the container
 _STOP_FILE = "stop"  # its presence says that somebody asked for the end
 
 
@@ -347,22 +348,33 @@ class Standing:
     def _remember(self, code: int) -> None:
         from rootless.paths import discover
         from rootless.runtime import container
-        from rootless.runtime.cgroup import Cgroup
         from rootless.runtime.journal import note_container
+        from rootless.runtime.restart import parse_policy
 
         last: dict[str, Any] = {
             "started": self.started,
             "finished": container.timestamp(),
             "exit_code": code,
-            "oom_killed": bool(self.cgroup) and Cgroup(self.cgroup).oom_kills() > 0,
+            "oom_killed": self._was_out_of_memory(),
             "restarts": self.restarts,
         }
         record = container.change_record(self.place.bundle, {"last": last})
         if record is None:  # somebody has removed it
             return
+        self.restart = parse_policy(record["settings"].get("restart"))  # update may have changed it
         if last["oom_killed"]:
             note_container(discover(), record, "oom")
         note_container(discover(), record, "died", containerExitCode=code)
+
+    def _was_out_of_memory(self) -> bool:
+        """By the kernel's count, or by the word of a watchdog (best_effort.py)."""
+        from rootless.runtime.cgroup import Cgroup
+
+        try:
+            os.unlink(f"{self.place.run_directory}/{_OOM_FILE}")
+        except FileNotFoundError:
+            return bool(self.cgroup) and Cgroup(self.cgroup).oom_kills() > 0
+        return True
 
     def end(self, code: int) -> None:
         """Tell the clients, take the run-time state away, let go of the lock."""
