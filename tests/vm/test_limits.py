@@ -5,7 +5,9 @@ from __future__ import annotations
 import json
 import os
 import shlex
+import shutil
 import subprocess
+import tempfile
 
 import pytest
 
@@ -25,7 +27,12 @@ def login(machine, tmp_path):
     def run(*argv):
         out, status, script = (tmp_path / name for name in ("out", "status", "script"))
         status.unlink(missing_ok=True)
-        lines = [f"export {k}={shlex.quote(v)}" for k, v in machine.environment.items()]
+        code = machine.environment["PYTHONPATH"]
+        environment = {
+            **machine.environment,
+            "PYTHONPATH": f"{code}:{os.environ.get('PYTHONPATH', '')}",  # where jeepney is
+        }
+        lines = [f"export {k}={shlex.quote(v)}" for k, v in environment.items()]
         command = shlex.join([*machine.command, *argv])
         lines += [f"{command} > {out} 2>&1", f"echo $? > {status}.new; mv {status}.new {status}"]
         script.write_text("\n".join(lines) + "\n")
@@ -122,9 +129,9 @@ def _read(path):
         return file.read()
 
 
-def test_a_disk_is_written_no_faster_than_allowed(machine, tmp_path, needs_cgroup_controllers):
-    directory = "/var/tmp/io"
-    os.makedirs(directory, exist_ok=True)
+def test_a_disk_is_written_no_faster_than_allowed(machine, request, needs_cgroup_controllers):
+    directory = tempfile.mkdtemp(prefix="io-", dir="/var/tmp")
+    request.addfinalizer(lambda: shutil.rmtree(directory))
     number = os.stat(directory).st_dev
     entry = f"/sys/dev/block/{os.major(number)}:{os.minor(number)}/uevent"
     if not os.path.exists(entry):
