@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import stat
 
 from rootless.errors import ImageRefused, RootlessError, Unsupported
 from rootless.image.digest import Digest, Verifier, encoded, parse_digest
@@ -57,7 +58,12 @@ def _check_blobs(checkup: Checkup, layout: Layout) -> Iterator[tuple[str, int]]:
             checkup.remnants.append(f"{os.path.basename(path)}, which a killed command was writing")
             continue
         checkup.count("blobs")
-        size = os.lstat(path).st_size
+        status = os.lstat(path)
+        if not stat.S_ISREG(status.st_mode):
+            checkup.broken.add(digest)
+            checkup.find("blob", digest, "is no file", path)
+            continue
+        size = status.st_size
         checkup.count("bytes", size)
         problem = None if checkup.quick else _problem_of(path, Digest(digest), size)
         if problem is not None:

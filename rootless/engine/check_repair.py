@@ -12,8 +12,15 @@ import os
 from rootless import files
 from rootless.engine.garbage import exclusive
 from rootless.errors import Conflict, NotFound, RootlessError
-from rootless.image.digest import digest_of
-from rootless.image.documents import DOCUMENT_LIMIT, is_index, media_type_of, parse_document
+from rootless.image.digest import Digest, digest_of
+from rootless.image.documents import (
+    DOCUMENT_LIMIT,
+    REF_NAME,
+    is_index,
+    media_type_of,
+    parse_document,
+)
+from rootless.image.layout import SOURCE_DIGEST, is_line
 from rootless.image.platforms import platform_text
 from rootless.image.reference import parse_reference
 from rootless.runtime import container as store
@@ -64,6 +71,8 @@ def _drop_file(engine: Engine, finding: Finding, force: bool) -> str:
         os.unlink(finding.path)
     except FileNotFoundError:
         return ""
+    except (IsADirectoryError, PermissionError):
+        engine.layers.remove(finding.path)
     return "removed"
 
 
@@ -83,12 +92,21 @@ def _mend_index(engine: Engine, finding: Finding, force: bool) -> str:
         layout.create()
         return "written anew"
     try:
+        kept = _lines_left(finding.path)
         os.rename(finding.path, f"{finding.path}.damaged")
     except FileNotFoundError:
         return ""
+    for line in kept:
+        if layout.has_blob(line["digest"]):
+            told = line.get("annotations") or {}
+            source = told.get(SOURCE_DIGEST)
+            layout.tag(
+                told.get(REF_NAME, ""), line, source_digest=Digest(source) if source else None
+            )
     names = _names_by_image(engine)
     found = _documents(engine)
     listed = {child for _, children in found for child in children}
+    listed.update(each.digest for each in layout.entries())
     number = 0
     for descriptor, _ in found:
         if descriptor["digest"] not in listed:
@@ -96,7 +114,16 @@ def _mend_index(engine: Engine, finding: Finding, force: bool) -> str:
             number += 1
             for name in names.get(_image_id(engine, descriptor), ()):
                 layout.tag(name, descriptor)
-    return f"made anew with {number} images; names that no container uses are lost"
+    return f"made anew: {len(kept)} lines could be read, {number} images were found without"
+
+
+def _lines_left(path: str) -> list[Descriptor]:
+    """The lines of a damaged index that can still be read."""
+    try:
+        lines = json.loads(files.read_bytes(path))["manifests"]
+        return [each for each in lines if is_line(each)]
+    except (ValueError, LookupError, TypeError):
+        return []
 
 
 def _documents(engine: Engine) -> list[tuple[Descriptor, tuple[str, ...]]]:

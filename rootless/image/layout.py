@@ -383,7 +383,7 @@ class Layout:
         path = f"{self.path}/index.json"
         try:
             index = lean.loads(files.read_bytes(path))
-            if not all(map(_is_line, index["manifests"])):
+            if not all(map(is_line, index["manifests"])):
                 raise ValueError("it has an entry that is no descriptor")
         except FileNotFoundError:
             return {"schemaVersion": 2, "mediaType": OCI_INDEX, "manifests": []}
@@ -440,13 +440,14 @@ def _without_needless(entries: list[Entry]) -> list[Entry]:
     return kept
 
 
-def _is_line(value: Any) -> bool:
+def is_line(value: Any) -> bool:
     """Whether a line of the index can be used; what it points to is checked when it is read."""
     try:
         annotations = value.get("annotations") or {}
         texts = (value["digest"], value["mediaType"], *annotations.values())
-        return isinstance(value["size"], int) and all(isinstance(each, str) for each in texts)
-    except (AttributeError, KeyError, TypeError):
+        parse_digest(value["digest"])
+        return type(value["size"]) is int and all(isinstance(each, str) for each in texts)
+    except (AttributeError, KeyError, TypeError, ImageRefused):
         return False
 
 

@@ -8,6 +8,8 @@ import os
 
 import pytest
 
+from tests.support import oci
+
 
 @pytest.fixture
 def store(fresh_rootless, images):
@@ -131,6 +133,26 @@ def test_an_index_that_is_damaged_is_made_anew(store, images, content):
     store("system", "check", "--repair")
     assert damage(store) == []
     # The container knew the name.
+    assert store("images", "--format", "{{.Repository}}:{{.Tag}}").stdout.split() == [
+        images.layered
+    ]
+
+
+def test_a_hostile_index_and_blobs_that_are_no_files(store, images):
+    place = f"{store.home}/data/images"
+    with open(f"{place}/index.json", encoding="utf-8") as file:
+        index = json.load(file)
+    bad = {"mediaType": oci.MANIFEST, "digest": "sha256:../../../../etc/passwd", "size": 3}
+    index["manifests"].append(bad)
+    with open(f"{place}/index.json", "w", encoding="utf-8") as file:
+        json.dump(index, file)
+    store("rm", "ended")  # it would know the name
+    os.mkfifo(f"{place}/blobs/sha256/{'a' * 64}")
+    os.symlink("/etc/passwd", f"{place}/blobs/sha256/{'b' * 64}")
+    os.mkdir(f"{place}/blobs/sha256/{'c' * 64}")
+    assert [kind for kind, _ in damage(store)] == ["blob", "blob", "blob", "index"]
+    store("system", "check", "--repair")
+    assert damage(store) == []
     assert store("images", "--format", "{{.Repository}}:{{.Tag}}").stdout.split() == [
         images.layered
     ]
