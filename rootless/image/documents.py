@@ -432,7 +432,10 @@ _KINDS = {str: "text", int: "a whole number", dict: "an object", list: "a list",
 
 
 def _is_strings(values: Any) -> bool:
-    return all(type(each) is str for each in values)
+    """Whether it is a list, or the values of an object, and all of it text."""
+    return isinstance(values, (list, type({}.values()))) and all(
+        type(each) is str for each in values
+    )
 
 
 def _drop_nulls(document: dict[str, Any]) -> None:

@@ -158,14 +158,14 @@ def _repository_problem(registry: str, repository: str) -> str | None:
 def _is_component(component: str) -> bool:
     """``[a-z0-9]+((\\.|_|__|-+)[a-z0-9]+)*``."""
     separator = ""
-    for character in component + "\0":
+    for character in component:
         if character in "._-":
             separator += character
             continue
         if separator and separator not in (".", "_", "__") and separator.strip("-"):
             return False
         separator = ""
-        if character not in _LOWER and character != "\0":
+        if character not in _LOWER:
             return False
     return component[0] in _LOWER and component[-1] in _LOWER
 

@@ -137,11 +137,13 @@ _NO_TERMINAL_INPUT = tuple(
 
 def _abis(profile: Mapping[str, Any], architecture: str) -> list[str]:
     """The ABIs to let in: ``archMap`` (docker) or ``architectures`` (OCI), else only the native one."""
-    secondary: list[str] = []
-    for entry in profile.get("archMap") or ():
+    tokens = _names(profile, "architectures", "profile")
+    for index, entry in enumerate(_list(profile, "archMap", "profile")):
+        where = f"archMap[{index}]"
+        if not isinstance(entry, dict):
+            raise InvalidRequest(f"seccomp profile: {where} is not an object")
         if entry.get("architecture") == ABIS[architecture].token:
-            secondary = entry.get("subArchitectures") or []
-    tokens = [*secondary, *(profile.get("architectures") or ())]
+            tokens = _names(entry, "subArchitectures", where) + tokens
     return [
         architecture,
         *(name for name in ABIS[architecture].secondary if ABIS[name].token in tokens),

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.fuzz import fuzz_tar, harness
 from tests.support import oci
 
 if TYPE_CHECKING:
@@ -284,3 +285,8 @@ def test_row_14_a_million_tiny_entries_are_bounded(rootless: Rootless, evil: Cal
     assert result.exit_code in (0, 125), str(result)[:2000]
     if result.exit_code:
         assert "entries" in result.stderr
+
+
+def test_row_14_random_archives_stay_inside():
+    """A short run; ``python3 -m tests.fuzz.fuzz_tar`` is the long one."""
+    assert harness.run(fuzz_tar.check, seconds=60, seed=1, cases=150) == 150
