@@ -79,6 +79,19 @@ def test_podman_skopeo_and_umoci_take_what_we_built_and_pushed(
             assert file.read() == "made\n"
 
 
+def test_all_tags_go_up_and_come_down(rootless: Rootless, fresh_rootless: Rootless, images: Images):
+    rootless("pull", "-q", images.busybox)
+    name = f"{images.registry.address}/tagged/busybox"
+    for tag in ("1", "2"):
+        rootless("tag", images.busybox, f"{name}:{tag}")
+    rootless("push", "-q", "--all-tags", name)
+    ids = fresh_rootless("pull", "-q", "--all-tags", name).stdout.split()
+    assert len(ids) == 2
+    listed = fresh_rootless("images", "--format", "{{.Repository}}:{{.Tag}}").stdout.split()
+    assert sorted(listed) == [f"{name}:1", f"{name}:2"]
+    assert "without tag" in fresh_rootless.fails("pull", "--all-tags", f"{name}:1")
+
+
 def test_layers_are_packed_anew_once_and_remembered(rootless: Rootless, images: Images):
     rootless("pull", "-q", images.busybox)
     target = f"{images.registry.address}/packed/busybox"
