@@ -13,6 +13,9 @@ if TYPE_CHECKING:
     from rootless.cli.options.table import Command
 
 
+_RESTRICTION = "/proc/sys/kernel/apparmor_restrict_unprivileged_userns"
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command and return its exit code.  Every failure becomes one line, never a traceback.
 
@@ -20,6 +23,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     for taking an interpreter down costs as much as a fork.
     """
     try:
+        if argv is None and os.path.exists(_RESTRICTION):
+            from rootless.engine import apparmor
+
+            apparmor.pass_through()
         code = dispatch(sys.argv[1:] if argv is None else argv)
         sys.stdout.flush()
     except BaseException as error:

@@ -6,7 +6,14 @@ probes are those by which ``run`` chooses (``host.HostFacts``), made anew; their
 
 from __future__ import annotations
 
-from rootless.engine import Engine, doctor_ids, doctor_limits, doctor_session, doctor_store, tiers
+from rootless.engine import (
+    Engine,
+    doctor_ids,
+    doctor_limits,
+    doctor_session,
+    doctor_store,
+    tiers,
+)
 from rootless.engine.doctor_finding import BROKEN, LESS, Finding
 from rootless.typed import TYPE_CHECKING, Any, NamedTuple
 

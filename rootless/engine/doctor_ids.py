@@ -6,6 +6,7 @@ import errno
 import os
 
 from rootless import probes
+from rootless.engine import apparmor
 from rootless.engine.doctor_finding import BROKEN, LESS, WORKS, Finding, install
 from rootless.typed import TYPE_CHECKING
 
@@ -33,7 +34,9 @@ def user_namespace(host: HostFacts) -> Finding:
     if failure:
         why, remedy = _without_rights(failure)
         return Finding(name, BROKEN, why=why, lost="containers", remedy=remedy)
-    return Finding(name, WORKS, using=f"Linux {os.uname().release}")
+    through = os.environ.get("ROOTLESS_STARTED_BY")
+    by = f", through the AppArmor profile of {through}" if through else ""
+    return Finding(name, WORKS, using=f"Linux {os.uname().release}{by}")
 
 
 def _rights_inside(id_map: IdMap) -> str:
@@ -64,7 +67,7 @@ def _forbidden(number: int) -> tuple[str, str]:
             "the sysctl kernel.unprivileged_userns_clone is 0",
             "sysctl -w kernel.unprivileged_userns_clone=1",
         )
-    if _restricted_by_apparmor():
+    if apparmor.is_restricted():
         return _apparmor()
     if not os.path.exists("/proc/self/ns/user"):
         if not os.path.exists("/proc/self/status"):
@@ -84,7 +87,7 @@ def _forbidden(number: int) -> tuple[str, str]:
 
 
 def _without_rights(failure: str) -> tuple[str, str]:
-    if _restricted_by_apparmor():
+    if apparmor.is_restricted():
         return _apparmor()
     if _status("Seccomp") == "2":
         return (
@@ -94,16 +97,10 @@ def _without_rights(failure: str) -> tuple[str, str]:
     return f"root of a user namespace has no rights here: {failure}", "dmesg"
 
 
-def _restricted_by_apparmor() -> bool:
-    return _number("/proc/sys/kernel/apparmor_restrict_unprivileged_userns") == 1
-
-
 def _apparmor() -> tuple[str, str]:
-    from rootless.engine.apparmor import install_command
-
     return (
         "AppArmor restricts unprivileged user namespaces, and no profile allows them to us",
-        install_command(),
+        apparmor.install_command(),
     )
 
 

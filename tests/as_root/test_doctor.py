@@ -103,6 +103,12 @@ HOSTS = {
         "user-namespace", "broken", "seccomp filter forbids", "seccomp=unconfined",
         before=("/usr/bin/python3", "-c", REFUSE_UNSHARE),
     ),
+    "AppArmor without a profile": Broken(
+        "user-namespace", "broken", "AppArmor restricts", "rootless doctor --apparmor-profile |",
+        lines=("mount -t tmpfs -o mode=755 tmpfs /proc/sys/kernel",
+               "echo 1 > /proc/sys/kernel/apparmor_restrict_unprivileged_userns"),
+        before=("/usr/bin/python3", "-c", REFUSE_UNSHARE),
+    ),
     "masked procfs": Broken(
         "procfs", "less", "covers /proc/", "unmask=ALL",
         lines=("mount -t tmpfs -o ro tmpfs /proc/scsi || mount -t tmpfs -o ro tmpfs /proc/fs",),
