@@ -59,6 +59,7 @@ class Listener:
 
     def __init__(self, fd: int):
         self._fd = fd
+        self.ended = False
         self._buffer = bytearray(_FORM.size)
         self._poll = poll()
         self._poll.register(fd, POLLIN)
@@ -67,11 +68,15 @@ class Listener:
         except OSError:
             pass  # slower, no more
 
-    def receive(self) -> Call | None:
-        """Wait for a call; None when no process has the filter any more (Linux 5.9)."""
+    def receive(self, wait_ms: int | None = None) -> Call | None:
+        """Wait for a call; None after ``wait_ms``, or at the end, which ``ended`` then says."""
         while True:
-            for _, events in self._poll.poll():
-                if not events & POLLIN:
+            ready = self._poll.poll(wait_ms)
+            if not ready:
+                return None
+            for _, events in ready:
+                if not events & POLLIN:  # no process has the filter any more (Linux 5.9)
+                    self.ended = True
                     return None
                 self._buffer[:] = _EMPTY  # the kernel wants zeros
                 try:

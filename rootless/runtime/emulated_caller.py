@@ -125,3 +125,13 @@ def descriptor(caller: Caller, fd: int) -> int:
         return caller.open(f"fd/{fd & _INT}")
     except OSError:
         raise Pass from None
+
+
+def parent(caller: Caller, start: int, address: int) -> tuple[int, bytes]:
+    """The directory in which a path is to be made, as O_PATH, and its name there."""
+    path = caller.text(address).rstrip(b"/")
+    directory, slash, name = path.rpartition(b"/")
+    if name in (b"", b".", b".."):
+        raise Pass
+    above = directory or slash or b"."
+    return resolve(caller, start & _INT, above, 0), name

@@ -20,7 +20,8 @@ class Ids(NamedTuple):
     """Real, effective and saved ids; ``groups`` are the supplementary ones.
 
     ``keeps`` says that the process has asked to keep its capabilities when it gives its uids away
-    (PR_SET_KEEPCAPS): setpriv(1) does so, and changes its groups last.
+    (PR_SET_KEEPCAPS): setpriv(1) does so, and changes its groups last.  ``program`` is the set-user-ID
+    program whose bit is accounted for.
     """
 
     ruid: int = 0
@@ -31,6 +32,13 @@ class Ids(NamedTuple):
     sgid: int = 0
     groups: tuple[int, ...] = ()
     keeps: bool = False
+    program: tuple[int, int] = (0, 0)
+
+    def running(self, program: tuple[int, int], owner: int) -> Ids:
+        """What execve(2) of a set-user-ID program (its device and inode) makes of them, once."""
+        if program in (self.program, (0, 0)):
+            return self
+        return self._replace(euid=owner, suid=owner, program=program)
 
     def set(self, call: str, arguments: tuple[int, ...]) -> Ids:
         """What a process has after one of the set*id calls.  Raises OSError EPERM as the kernel would."""

@@ -17,7 +17,7 @@ import struct
 import time
 from errno import EAGAIN, EFAULT, EINVAL
 from resource import prlimit
-from stat import S_IMODE, S_ISDIR, S_ISREG
+from stat import S_IMODE, S_ISDIR, S_ISGID, S_ISREG, S_ISUID
 
 from rootless import owners
 from rootless.kernel import capability, notify, process
@@ -29,9 +29,11 @@ from rootless.runtime.emulated_caller import (
     Caller,
     Pass,
     descriptor,
+    parent,
     target,
 )
 from rootless.runtime.emulated_ids import INDEX, KEEP, MARK, RLIMIT_RTTIME, ROOT, Ids
+from rootless.runtime.emulated_newcomers import CREATING, Newcomers
 from rootless.typed import TYPE_CHECKING, NamedTuple, NoReturn
 
 if TYPE_CHECKING:
@@ -84,6 +86,7 @@ class Supervisor:
         ):  # no overlay with a root that is as old as the container
             self._since = time.time_ns()
         self._first = emulation.first
+        self._newcomers = Newcomers(self._claim)
         self._names = emulation.names
         self._known: list[Ids] = [ROOT, emulation.first]
         self._index: dict[Ids, int] = {emulation.first: 1, ROOT: 0}
@@ -105,6 +108,11 @@ class Supervisor:
                 call, descriptor(call, call.arguments[0]), call.arguments[1]
             ),
             "statx": self._statx,
+            "open": lambda call: self._create(call, AT_FDCWD, call.arguments[0]),
+            "openat": lambda call: self._create(call, *call.arguments[:2]),
+            "creat": lambda call: self._create(call, AT_FDCWD, call.arguments[0]),
+            "mkdir": lambda call: self._create(call, AT_FDCWD, call.arguments[0]),
+            "mkdirat": lambda call: self._create(call, *call.arguments[:2]),
             "prctl": self._keep_capabilities,
             "setgroups": self._setgroups,
             "getgroups": self._getgroups,
@@ -112,10 +120,11 @@ class Supervisor:
 
     def serve(self) -> None:
         """Until the end."""
-        while True:
-            call = self._listener.receive()
+        while not self._listener.ended:
+            call = self._listener.receive(1 if self._newcomers.waiting else None)
+            self._newcomers.settle()
             if call is None:
-                return
+                continue
             try:
                 self._listener.answer(call, self._answer(call))
             except Pass:
@@ -127,7 +136,11 @@ class Supervisor:
 
     def _answer(self, call: Call) -> int:
         name = self._names.get((call.architecture, call.number), "")
-        if name.startswith("get") and self._mark_of(call.pid) < 0:
+        # Most calls are those of processes that never became anybody; the first user's new files are
+        # told by their age (_owner_of), those of others when they are made.
+        if name.startswith("get") and self._mark_of(call.pid) < 1:
+            raise Pass
+        if name in CREATING and self._mark_of(call.pid) < 2:
             raise Pass
         try:
             caller = Caller(self._listener, call, self._proc)
@@ -229,6 +242,30 @@ class Supervisor:
         start, path, flags, mask, address = caller.arguments[:5]
         return self._stat(caller, target(caller, start, path, flags), address, mask & KEEP)
 
+    def _create(self, caller: Caller, start: int, address: int) -> int:
+        """Something is made, by the kernel, by a process that became somebody else on its way."""
+        ids = self._ids(caller)
+        if ids.euid or ids.egid:
+            directory, name = parent(caller, start, address)
+            if notify.mount_and_birth(directory)[0] == self._root_mount:
+                self._newcomers.expect(directory, name, (ids.euid, ids.egid))
+            else:
+                os.close(directory)
+        raise Pass
+
+    def _claim(self, directory: int, fd: int, owner: tuple[int, int]) -> None:
+        """Record whose a new file is; one in a set-group-ID directory has that one's group."""
+        mode = os.fstat(fd).st_mode
+        if not (S_ISREG(mode) or S_ISDIR(mode)) or owners.read(self._path_of(fd)) is not None:
+            return
+        if notify.mount_and_birth(fd)[0] != self._root_mount:
+            return
+        uid, gid = owner
+        above = self._owner_of(directory)
+        if above is not None and above.mode & S_ISGID:
+            gid = above.gid
+        owners.keep(self._path_of(fd), owners.Stat(uid, gid, S_IMODE(mode)))
+
     # -- ids -----------------------------------------------------------------------------------
 
     def _mark_of(self, pid: int) -> int:
@@ -241,7 +278,23 @@ class Supervisor:
         return index if soft > 0 and soft & ~INDEX == MARK and index < len(self._known) else -1
 
     def _ids(self, caller: Caller) -> Ids:
-        return self._known[max(0, self._mark_of(caller.pid))]
+        """What the caller believes, also that it runs a set-user-ID program."""
+        ids = self._known[max(0, self._mark_of(caller.pid))]
+        return ids.running(*self._program_of(caller)) if ids.euid else ids
+
+    def _program_of(self, caller: Caller) -> tuple[tuple[int, int], int]:
+        """Device and inode of the set-user-ID program that runs, and its owner; zeros for another."""
+        try:
+            fd = caller.open("exe")
+        except OSError:
+            raise Pass from None
+        try:
+            status = os.fstat(fd)
+            recorded = self._owner_of(fd)
+        finally:
+            os.close(fd)
+        mode, owner = (recorded.mode, recorded.uid) if recorded else (status.st_mode, 0)
+        return ((status.st_dev, status.st_ino), owner) if mode & S_ISUID else ((0, 0), 0)
 
     def _become(self, caller: Caller, ids: Ids) -> int:
         index = self._index.get(ids)
@@ -258,7 +311,8 @@ class Supervisor:
         return 0
 
     def _set(self, caller: Caller, name: str) -> int:
-        return self._become(caller, self._ids(caller).set(name, caller.arguments))
+        ids = self._ids(caller).set(name, caller.arguments)
+        return self._become(caller, ids._replace(program=self._program_of(caller)[0]))
 
     def _get(self, caller: Caller, name: str) -> int:
         ids = self._ids(caller)

@@ -22,6 +22,8 @@ _OWNERS = ("chown", "lchown", "fchown", "fchownat")
 _SET_UID = ("setuid", "setreuid", "setresuid")
 _SET_GID = ("setgid", "setregid", "setresgid", "setgroups")
 _STAT = ("stat", "lstat", "fstat", "newfstatat", "statx")
+_O_CREAT = 0o100
+_CREATE = {"open": 1, "openat": 2, "creat": -1, "mkdir": -1, "mkdirat": -1}  # where the flags are
 _GET = (
     *("getuid", "geteuid", "getresuid"),
     *("getgid", "getegid", "getresgid", "getgroups"),
@@ -52,7 +54,7 @@ def compile_emulation(
 ) -> tuple[bytes, bytes, dict[tuple[int, int], str]]:
     """The filter that asks, the one that says yes by itself, and the name of (AUDIT_ARCH, number).
 
-    With ``stat`` the first also asks who owns a file, and always who the process is, but only for programs of the machine's own
+    With ``stat`` the first also asks who owns a file, when one is made, and always who the process is, but only for programs of the machine's own
     architecture: others have another struct stat.
 
     The second records nothing and does not change what getuid(2) says, so that call is left alone.
@@ -70,15 +72,22 @@ def compile_emulation(
             known = numbers[abi]
             found = {number: name for name in calls for number in _numbers_of(name, known)}
             if stat and action == NOTIFY and abi == architecture:
-                found |= {known[name]: name for name in _STAT if name in known}
+                found |= {known[name]: name for name in (*_STAT, *_CREATE) if name in known}
             names |= {(ABIS[abi].audit, number): name for number, name in found.items()}
-            decisions = {number: Decision((), action) for number in found}
+            decisions = {number: _decision(name, action) for number, name in found.items()}
             if action == NOTIFY and calls != changing:
                 names[ABIS[abi].audit, known["prctl"]] = "prctl"
                 decisions[known["prctl"]] = _KEEPS_CAPABILITIES
             tables.append(Table(ABIS[abi].audit, decisions, ((0, _ALLOW),)))
         programs.append(assemble(tables, _ALLOW, big_endian=architecture == "s390x"))
     return programs[0], programs[1], names
+
+
+def _decision(name: str, action: int) -> Decision:
+    flags = _CREATE.get(name, -1)
+    if flags < 0:
+        return Decision((), action)
+    return Decision((Rule((Comparison(flags, "MASKED_EQ", _O_CREAT, _O_CREAT),), action),), _ALLOW)
 
 
 def _numbers_of(name: str, known: Mapping[str, int]) -> list[int]:

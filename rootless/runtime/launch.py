@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 _SIGTRAP = 5
 _SIGKILL = 9
+_LAST_WORDS_MS = 1000
 _STOPS = (19, 20, 21, 22)  # SIGSTOP, SIGTSTP, SIGTTIN, SIGTTOU: nobody would wake it
 
 
@@ -170,8 +171,19 @@ def kill(pid: int) -> None:
 
 def end_supervisor(pid: int) -> None:
     """Once a container has ended: nobody is left to be answered.  ``pid`` may be 0."""
-    if pid:
-        kill(pid)
+    if not pid:
+        return
+    import select
+
+    try:  # it sees the end by itself, and may have something left to write down
+        fd = os.pidfd_open(pid)
+        waiting = select.poll()
+        waiting.register(fd, select.POLLIN)
+        waiting.poll(_LAST_WORDS_MS)
+        os.close(fd)
+    except OSError:
+        pass
+    kill(pid)
 
 
 def _supervisor(plan: LaunchPlan) -> Callable[[int, int], NoReturn] | None:

@@ -139,6 +139,25 @@ def test_what_a_user_makes_in_a_build_belongs_to_it(build, driver):
     assert owner(tree["home/user/yours"]) == owner(tree["etc/group"]) == (0, 0)
 
 
+SWITCH = """
+FROM busybox
+RUN mkdir /home/user/group && chmod 2777 /home/user/group && chgrp wheel /home/user/group && touch /root/r
+RUN su user -c 'mkdir -p /home/user/d/e && touch /home/user/d/e/f && echo x > /home/user/group/g && [ "$(stat -c %u /home/user/d)" = 1000 ]'
+RUN su user -c 'cd /home/user && touch a && mv a b && cp -r d c && ln b hard'
+"""
+
+
+@pytest.mark.parametrize("driver", ["overlay", "vfs"])
+def test_what_a_program_makes_after_it_became_a_user(build, driver):
+    if driver == "overlay":
+        require("overlay")
+    tree = build(SWITCH, driver)
+    for name in ("d", "d/e", "d/e/f", "c/e/f", "b"):
+        assert owner(tree[f"home/user/{name}"]) == (1000, 1000), name
+    assert owner(tree["home/user/group/g"]) == (1000, 10)
+    assert owner(tree["root/r"]) == (0, 0)
+
+
 def test_a_user_owns_what_it_makes_and_the_callers_volumes(single, tmp_path):
     """git refuses a directory of somebody else, ssh a file."""
     script = "touch /tmp/new /v/new && stat -c %u /tmp/new /v /v/new /etc/passwd"
@@ -330,6 +349,7 @@ DEBIAN = """
 FROM debian
 RUN sh /make && rm -r /p
 RUN apt-get install -y /thing.deb
+RUN cp /usr/bin/id /raise && chmod 4755 /raise && [ "$(setpriv --reuid 33 --regid 33 --clear-groups /raise -u)" = 0 ]
 RUN tar -C / -cf /t.tar --owner=7 --group=8 etc/hostname && mkdir /x && tar -C /x -xpf /t.tar
 """
 
