@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from rootless.cli import output
+from rootless.cli.phrases import printable
 from rootless.cli.reporting import Reporting
 from rootless.engine import Engine
 from rootless.errors import InvalidRequest
@@ -61,7 +62,7 @@ _TITLES = {"C": "changed", "A": "added", "D": "deleted"}
 def _show(found: list[Difference], format: str | None) -> None:
     if format is None:
         for each in found:
-            output.write(f"{each.kind} {each.path}")
+            output.write(f"{each.kind} {printable(each.path)}")  # JSON has it as it is
         return
     if format != "json":
         raise InvalidRequest(f"diff has no format {format!r}", hint="--format json")
