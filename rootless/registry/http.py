@@ -217,7 +217,7 @@ class Http:
             raise translate(error, host) from None
 
     def _pool(self, url: str, *, own: bool) -> PoolManager:
-        import urllib3
+        from rootless.registry.connections import pool_manager
 
         # A pool made for plain HTTP knows none of our certificates.
         scheme, proxy = urlsplit(url).scheme, _proxy_for(url)
@@ -226,9 +226,7 @@ class Http:
             options: dict[str, Any] = {"num_pools": 8, "maxsize": _CONNECTIONS, "block": False}
             if scheme == "https":
                 options["ssl_context"] = self._context(own=own)
-            pool = (
-                urllib3.ProxyManager(proxy, **options) if proxy else urllib3.PoolManager(**options)
-            )
+            pool = pool_manager(proxy, options)
             self._pools[own, scheme, proxy] = pool
         return pool
 

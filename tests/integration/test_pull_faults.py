@@ -10,7 +10,7 @@ import pytest
 
 from rootless.errors import RegistryUnreachable
 from rootless.events import ignore
-from rootless.registry import crew
+from rootless.registry import connections, crew
 from rootless.registry.client import Client
 from rootless.registry.config import Source
 from rootless.registry.http import Retry
@@ -133,6 +133,18 @@ def test_a_server_that_drips_is_given_up(proxy, layer, tmp_path, monkeypatch):
         fetch.run(ignore)
     client.close()
     assert len(proxy.asked(f"/blobs/{layer['digest']}")) == 3
+
+
+def test_a_server_whose_headers_never_end_is_given_up(proxy, layer, tmp_path, monkeypatch):
+    monkeypatch.setattr(connections, "_ANSWER_DEADLINE_S", 0.3)
+    proxy.faults.append(Fault(f"/blobs/{layer['digest']}", drip_head_s=0.02))
+    source = Source(proxy.address, "layered", insecure=True)
+    client = Client(source, retry=Retry(attempts=2, first_pause_s=0.01))
+    fetch = Fetch(client, (Job(layer, is_stored=lambda: False),), str(tmp_path))
+    with pytest.raises(RegistryUnreachable, match="does not answer"):
+        fetch.run(ignore)
+    client.close()
+    assert len(proxy.asked(f"/blobs/{layer['digest']}")) == 2
 
 
 def test_a_server_without_ranges_is_read_from_the_beginning(pull, proxy, layer):

@@ -25,8 +25,8 @@ class Fault:
 
     One of: ``status`` (with ``headers`` and ``body``), ``reset`` (no answer), ``cut_after`` (bytes of the
     body, then the connection breaks), ``extra_length`` (announce that many bytes more), ``flip`` (change a
-    byte), ``body`` alone (another content), ``drip_s`` (pause before each 16 bytes), ``no_range`` (200 for
-    a Range), ``headers`` alone (replaced or added).
+    byte), ``body`` alone (another content), ``drip_s`` (pause before each 16 bytes), ``drip_head_s`` (before
+    each byte of endless headers), ``no_range`` (200 for a Range), ``headers`` alone (replaced or added).
     """
 
     def __init__(
@@ -43,6 +43,7 @@ class Fault:
         extra_length: int = 0,
         flip: bool = False,
         drip_s: float = 0.0,
+        drip_head_s: float = 0.0,
         no_range: bool = False,
     ):
         self.path = path
@@ -56,6 +57,7 @@ class Fault:
         self.extra_length = extra_length
         self.flip = flip
         self.drip_s = drip_s
+        self.drip_head_s = drip_head_s
         self.no_range = no_range
 
 
@@ -122,6 +124,10 @@ class FaultyProxy:
         if fault is not None and fault.reset:
             self._note(handler, 0)
             _reset(handler)
+            return
+        if fault is not None and fault.drip_head_s:
+            self._note(handler, 0)
+            _drip_head(handler, fault.drip_head_s)
             return
         if fault is not None and fault.status:
             self._note(handler, fault.status)
@@ -225,3 +231,16 @@ def _reset(handler: BaseHTTPRequestHandler) -> None:
     connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
     connection.close()
     handler.close_connection = True
+
+
+def _drip_head(handler: BaseHTTPRequestHandler, pause_s: float) -> None:
+    """Headers without an end, a byte at a time."""
+    handler.close_connection = True
+    try:
+        handler.wfile.write(b"HTTP/1.1 200 OK\r\nX: ")
+        while True:
+            handler.wfile.write(b"x")
+            handler.wfile.flush()
+            time.sleep(pause_s)
+    except OSError:
+        pass  # the client had enough
