@@ -87,6 +87,15 @@ class Engine:
             report(Notice(f"{LOST[loss.tier]}: {loss.why}", "warning"))
             with open(said, "w"):
                 pass
+        said = f"{self.paths.cache}/said-store"
+        if not os.path.exists(said):
+            from rootless.engine.doctor_store import network_store
+
+            why = network_store(self.paths)
+            if why:
+                report(Notice(why, "warning"))
+            with open(said, "w"):
+                pass
 
     def use_store(self) -> AbstractContextManager[int]:
         """Hold off prune and migration while things are looked up and not yet referred to.

@@ -129,6 +129,17 @@ def file_system(paths: Paths) -> list[Finding]:
     return findings
 
 
+def network_store(paths: Paths) -> str:
+    """What is wrong with a store on a file system of other machines; empty for one that is here."""
+    where = mount_of(paths.data, _mountinfo())
+    if where.kind not in NETWORK_FILE_SYSTEMS:
+        return ""
+    return (
+        f"{paths.data} lies on {where.kind}, where layers lose their owners and everything is slow:"
+        " put them on a local disk with export ROOTLESS_HOME=/var/tmp/$USER-rootless"
+    )
+
+
 def _space(paths: Paths, where: MountPoint) -> list[Finding]:
     status = os.statvfs(paths.data)
     free = status.f_bavail * status.f_frsize
