@@ -34,6 +34,8 @@ PANELS: dict[str, dict[str, tuple[str, str]]] = {
         "pause": ("containers", "Stop all processes of containers where they are"),
         "unpause": ("containers", "Let the processes of paused containers go on"),
         "update": ("update", "Change limits and the restart policy of containers"),
+        "healthcheck run": ("services", "Run a container's health check now"),
+        "generate systemd": ("services", "Print a systemd unit that runs a container"),
         "rename": ("containers", "Give a container another name"),
         "rm": ("containers", "Remove containers"),
         "container inspect": ("inspection", "Describe containers"),
@@ -146,7 +148,17 @@ def summary(name: str) -> str:
     return next((panel[name][1] for panel in PANELS.values() if name in panel), "")
 
 
-NOUNS = ("container", "image", "volume", "network", "secret", "manifest", "system", "healthcheck")
+NOUNS = (
+    "container",
+    "image",
+    "volume",
+    "network",
+    "secret",
+    "manifest",
+    "system",
+    "healthcheck",
+    "generate",
+)
 
 # Names that others use: docker's and podman's noun groups, and words for the same thing.
 ALIASES: dict[str, str] = {

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 
 from rootless.cli.reporting import Reporting
 from rootless.engine import Engine
@@ -24,6 +25,8 @@ def run(*, quiet: bool = False, explain: str | None = None, **given: Any) -> int
 
         preserve(given)
     request = run_request(given)
+    if request.detach:
+        request = request._replace(**_as_typed())
     engine = Engine.open()
     with Reporting(quiet=quiet) as report:
         if explain:
@@ -40,6 +43,19 @@ def run(*, quiet: bool = False, explain: str | None = None, **given: Any) -> int
 
         output.write(result.container_id)
     return result.exit_code or 0
+
+
+def _as_typed() -> dict[str, Any]:
+    """How this container was made, for ``generate systemd --new``."""
+    words = sys.argv[1:]
+    if words[:1] == ["container"]:
+        del words[0]
+    if words[:1] != ["run"]:
+        return {}
+    try:
+        return {"create_command": tuple(words[1:]), "create_directory": os.getcwd()}
+    except FileNotFoundError:  # the directory was removed
+        return {}
 
 
 def create(*, quiet: bool = False, **given: Any) -> None:

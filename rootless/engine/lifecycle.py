@@ -75,6 +75,8 @@ def launch(
     The container ends when the other end of the descriptor ``lifeline`` is closed.
     """
     container = prepared.container
+    if container.record.get("stopped"):
+        store.update_record(container, {"stopped": False})
     alive = container.hold() if prepared.alive < 0 else prepared.alive
     try:
         watch = watch_of(engine, prepared, alive=alive)._replace(
@@ -247,6 +249,8 @@ def kill(engine: Engine, request: KillRequest) -> list[str]:
             ask_to_end(container)
         if not signal_init(container, number):
             raise Conflict(f"container {container.name} is not running")
+        if number == signal.SIGKILL:
+            _remember_stop(container)
         note_container(engine.paths, container.record, "kill", signal=number)
     return list(request.containers)
 
@@ -272,7 +276,14 @@ def stop_one(
     if not wait_for_end(container, grace):
         signal_init(container, signal.SIGKILL)
         wait_for_end(container, None)
+    _remember_stop(container)
     note_container(container.paths, record, "stop")
+
+
+def _remember_stop(container: Container) -> None:
+    """Somebody wanted it to end: ``unless-stopped`` heeds that at the next boot, too."""
+    if str(container.record["settings"].get("restart") or "").startswith("unless-stopped"):
+        store.update_record(container, {"stopped": True})
 
 
 def restart(engine: Engine, request: StopRequest) -> list[str]:

@@ -33,7 +33,7 @@ _HANDLED = {
     *("retry_delay", "entrypoint", "env", "env_host", "env_merge", "http_proxy", "unsetenv"),
     *("unsetenv_all", "workdir", "user", "group_add", "umask", "interactive", "tty", "detach"),
     *("sig_proxy", "attach", "read_only", "volume", "mount", "tmpfs", "network", "hostname"),
-    *("volumes_from", "secret"),
+    *("volumes_from", "secret", "create_command", "create_directory"),
     *("no_hosts", "dns", "dns_option", "dns_search", "add_host", "stop_signal", "stop_timeout"),
     *("shm_size", "domainname", "preserve_fds", "oom_score_adj", "publish", "publish_all"),
     *("network_alias", "ip", "ip6", "mac_address", "hosts_file", "network_rate"),

@@ -46,6 +46,8 @@ class RunRequest(NamedTuple):
     pidfile: str | None = None
     pod: str | None = None
     requires: Texts = ()
+    create_command: Texts = ()  # the words after ``rootless run`` as they were typed
+    create_directory: str | None = None  # and where
     restart: str | None = None  # no, on-failure[:N], always, unless-stopped
     # the image
     platform: str | None = None  # os/arch[/variant], also from --os, --arch and --variant

@@ -48,14 +48,16 @@ def run(
     from rootless.engine import lifecycle
 
     try:
-        return RunResult(
-            prepared.container.id,
-            lifecycle.run_monitored(engine, prepared, request, lifeline=lifeline),
-        )
+        ended = lifecycle.run_monitored(engine, prepared, request, lifeline=lifeline)
     except RootlessError:
         if request.rm:
             _remove(engine, prepared)
         raise
+    if request.restart and ended is None and lifeline < 0:
+        from rootless.engine.boot import arrange
+
+        arrange(engine, prepared.container, report)
+    return RunResult(prepared.container.id, ended)
 
 
 def _needs_monitor(request: RunRequest) -> bool:

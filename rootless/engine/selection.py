@@ -192,6 +192,20 @@ def _health(engine: Engine, value: str) -> Callable[[Container], bool]:
     return test
 
 
+def _restart_policy(engine: Engine, value: str) -> Callable[[Container], bool]:
+    from rootless.engine.boot import policy_of
+
+    return lambda container: policy_of(container) == value
+
+
+def _should_start(engine: Engine, value: str) -> Callable[[Container], bool]:
+    from rootless.engine.boot import starts_on_boot
+
+    if value not in ("true", "false"):
+        raise InvalidRequest(f"filter should-start-on-boot={value}: true or false")
+    return lambda container: starts_on_boot(container) == (value == "true")
+
+
 _FILTERS: dict[str, Callable[[Engine, str], Callable[[Container], bool]]] = {
     "id": _id,
     "name": _name,
@@ -206,4 +220,6 @@ _FILTERS: dict[str, Callable[[Engine, str], Callable[[Container], bool]]] = {
     "volume": _volume,
     "network": _network,
     "health": _health,
+    "restart-policy": _restart_policy,
+    "should-start-on-boot": _should_start,
 }

@@ -51,6 +51,7 @@ class Record(TypedDict):
     further_chain: NotRequired[list[str]]  # layers of other images that it mounts
     anonymous_volumes: NotRequired[list[str]]  # made for it; they go with it where that was asked
     last: NotRequired[Exit]
+    stopped: NotRequired[bool]  # somebody had it stopped; kept where the restart policy asks
 
 
 class Exit(TypedDict, total=False):
