@@ -1,0 +1,2 @@
+module example
+require a v1
