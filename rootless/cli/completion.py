@@ -140,7 +140,9 @@ def _walk(command: Command, before: Sequence[str]) -> tuple[int, Option | None, 
 def _values(option: Option, prefix: str, lookup: Lookup) -> Proposals:
     if option.choices:
         return Proposals(tuple((prefix + choice, "") for choice in option.choices))
-    return _named(option.complete, prefix, lookup)
+    found = _named(option.complete, prefix, lookup)
+    # -v takes a volume or a path.
+    return found._replace(kind="file") if option.complete == "volume" else found
 
 
 def _named(kind: str, prefix: str, lookup: Lookup) -> Proposals:

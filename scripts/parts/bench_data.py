@@ -211,6 +211,71 @@ def published_port(world: World) -> tuple[float, float]:
     return best[0], best[1]
 
 
+_RECEIVE = """
+import socket, sys
+with socket.create_server(("0.0.0.0", int(sys.argv[1]))) as server:
+    connection = server.accept()[0]
+    block = bytearray(1 << 20)
+    while connection.recv_into(block):
+        pass
+"""
+_SEND = """
+import socket, sys, time
+address, port, block = sys.argv[1], int(sys.argv[2]), bytes(1 << 20)
+for _ in range(200):
+    try:
+        connection = socket.create_connection((address, port), timeout=5)
+        break
+    except OSError:
+        time.sleep(0.05)
+sent, begin = 0, time.perf_counter()
+while time.perf_counter() - begin < 3:
+    connection.sendall(block)
+    sent += len(block)
+connection.shutdown(socket.SHUT_WR)
+connection.recv(1)
+print(sent * 8 / 1e6 / (time.perf_counter() - begin))
+"""
+_PYTHON = "/usr/bin/python3"
+
+
+def between_containers(world: World) -> tuple[float, float]:
+    """Mbit/s from one container to another on a user network, and over the host's loopback.
+
+    The host's own Python sends and receives in both cases; three times each, the better of each.
+    """
+    image = world.images.busybox
+    world.run(world.ours("pull", "-q", image))
+    world.run(world.ours("network", "create", "bench"))
+    places = [each for each in ("/usr", "/lib", "/lib64") if os.path.exists(each)]
+    shown = [word for each in places for word in ("-v", f"{each}:{each}:ro")]
+    containers = ("bench-server", "bench-client")
+    try:
+        for name in containers:
+            flags = ["-d", "--name", name, "--network", "bench", *shown]
+            world.run(world.ours("run", *flags, image, "/bin/sleep", "1000"))
+        server, client = (world.ours("exec", name, _PYTHON) for name in containers)
+        best = [0.0, 0.0]
+        for _ in range(3):
+            best[0] = max(best[0], _transfer(world, server, client, "bench-server"))
+            best[1] = max(best[1], _transfer(world, [_PYTHON], [_PYTHON], "127.0.0.1"))
+    finally:
+        world.run(world.ours("rm", "-f", "-i", *containers))
+        world.run(world.ours("network", "rm", "-f", "bench"))
+    return best[0], best[1]
+
+
+def _transfer(world: World, server: list[str], client: list[str], address: str) -> float:
+    """Mbit/s over three seconds."""
+    port = str(free_port())
+    receive = [*server, "-c", _RECEIVE, port]
+    with subprocess.Popen(receive, env=world.environment, stdin=subprocess.DEVNULL) as receiver:
+        try:
+            return float(world.run([*client, "-c", _SEND, address, port]))
+        finally:
+            receiver.kill()
+
+
 def send(port: int) -> float:
     """Mbit/s over three seconds, after the receiver answered."""
     connection = wait_until(functools.partial(_connected, port), f"port {port}")

@@ -298,6 +298,10 @@ def throughput(world: World) -> tuple[float, float]:
     return bench_data.published_port(world)
 
 
+def bridge(world: World) -> tuple[float, float]:
+    return bench_data.between_containers(world)
+
+
 def layer_memory(world: World) -> tuple[float, float]:
     return bench_data.pull_memory_mib(world), 0
 
@@ -348,6 +352,7 @@ ROWS = (
         at_least=True,
     ),
     Row("18", "TCP to a published port", "podman", 0.95, throughput, "Mbit/s", at_least=True),
+    Row("18a", "TCP between containers", "loopback", 0.8, bridge, "Mbit/s", at_least=True),
     Row("19", "peak memory, `pull` of 1 GiB", "", 120, layer_memory, "MiB", absolute=True),
     Row("20", "`--help`", "podman", 1.0, show_help),
     Row("20a", "`ps`, empty store", "podman", 1.0, list_nothing),

@@ -128,3 +128,8 @@ try "rootless run --env-file {tmp_path}/so"
         "never",
         f"{tmp_path}/some-file",
     ], result.stderr
+
+
+def test_a_volume_or_a_path_where_either_may_stand():
+    assert (words("run", "-v", ""), kind("run", "-v", "")) == (["data"], "file")
+    assert (words("volume", "rm", ""), kind("volume", "rm", "")) == (["data"], "")
