@@ -45,6 +45,7 @@ if TYPE_CHECKING:
     from rootless.runtime.options import ContainerOptions
     from rootless.runtime.spec import Spec
     from rootless.runtime.users import User
+    from rootless.userns.idmap import IdMap
 
 
 class Prepared(NamedTuple):
@@ -165,6 +166,7 @@ class _Draft:
         self.wishes: tuple[Wish, ...] = ()
         self.gathered: Gathered | None = None
         self.secrets: list[dict[str, Any]] = []
+        self.other_map: IdMap | None = None
         self.bundle = engine.paths.container(self.id)
         if isolation.notifies(request):
             self.request = request._replace(env=(*request.env, isolation.NOTIFY_VARIABLE))
@@ -182,6 +184,7 @@ class _Draft:
             from rootless.engine import user_namespaces
 
             id_map = remapped.id_map
+            self.other_map = None if id_map == engine.id_map else id_map
             rootfs, extra = user_namespaces.prepare(
                 engine,
                 request,
@@ -304,7 +307,9 @@ class _Draft:
             return
         from rootless.engine.mounts import settled
 
-        with settled(self.engine, self.gathered, self.rootfs, owner=self.owner):
+        with settled(
+            self.engine, self.gathered, self.rootfs, owner=self.owner, id_map=self.other_map
+        ):
             yield
 
     def network(self, report: Report) -> tuple[Backend, NetworkRequest]:

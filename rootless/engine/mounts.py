@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from rootless.image.documents import ContainerConfig
     from rootless.rootfs import Rootfs
     from rootless.runtime.users import User
+    from rootless.userns.idmap import IdMap
 
 
 class Gathered(NamedTuple):
@@ -185,7 +186,11 @@ class _Resolver:
 
     def _fresh(self) -> tuple[str, ...]:
         self._overlays += 1
-        fresh = f"{self._place.bundle}/overlay-{self._overlays}"
+        name = f"overlay-{self._overlays}"
+        os.mkdir(f"{self._place.scratch}/{name}")
+        # Root of the container may be anybody; nobody else gets as far as here.
+        os.chmod(f"{self._place.scratch}/{name}", 0o777)  # inside a private directory
+        fresh = f"{self._place.bundle}/{name}"
         return (f"fresh={fresh}", f"upperdir={fresh}/upper", f"workdir={fresh}/work")
 
     def _image(self, request: MountRequest, target: str) -> Mount:
@@ -240,9 +245,16 @@ class _Resolver:
 
 @contextmanager
 def settled(
-    engine: Engine, gathered: Gathered, rootfs: Rootfs, *, owner: tuple[int, int]
+    engine: Engine,
+    gathered: Gathered,
+    rootfs: Rootfs,
+    *,
+    owner: tuple[int, int],
+    id_map: IdMap | None,
 ) -> Iterator[None]:
     """Make and fill the volumes; until the end nobody removes them.
+
+    ``id_map`` is the container's, where that is not the store's.
 
     The container must exist at the end: then it protects them.  When it does not come into being, the
     anonymous ones go again.
@@ -261,7 +273,14 @@ def settled(
                 if each.anonymous:
                     made.append(each.name)
                 if not each.part:
-                    volumes.copy_up(each.name, rootfs, each.target, owner=owner, content=each.copy)
+                    volumes.copy_up(
+                        each.name,
+                        rootfs,
+                        each.target,
+                        owner=owner,
+                        content=each.copy,
+                        id_map=id_map,
+                    )
             yield
         except BaseException:
             for name in made:

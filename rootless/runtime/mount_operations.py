@@ -6,6 +6,7 @@ source are opened with openat2(2).
 
 from __future__ import annotations
 
+import errno
 import os
 from stat import S_IMODE, S_ISDIR
 
@@ -23,6 +24,12 @@ if TYPE_CHECKING:
 _BELOW = RESOLVE_BENEATH | RESOLVE_NO_MAGICLINKS
 
 
+def _open(root: Root, path: str, flags: int) -> int:
+    """Open a file of the caller; root of the container may only reach the one that is held."""
+    held = root.held.get(path)
+    return os.open(path, flags | os.O_CLOEXEC) if held is None else os.dup(held)
+
+
 class BindBelow(NamedTuple):
     """Show a part of a directory of the host, which other containers may be writing to."""
 
@@ -34,8 +41,12 @@ class BindBelow(NamedTuple):
     recursive_attributes: bool = False
     propagation: int = MS_PRIVATE | MS_REC
 
+    @property
+    def callers_files(self) -> tuple[tuple[str, int], ...]:
+        return ((self.source, os.O_PATH),)
+
     def apply(self, root: Root) -> None:
-        top = os.open(self.source, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+        top = _open(root, self.source, os.O_PATH)
         part = mount.open_in_root(top, self.subpath, os.O_PATH, resolve=_BELOW)
         place = open_mount_point(
             root.fd, self.target, is_directory=S_ISDIR(os.fstat(part).st_mode), resolve=PLAIN
@@ -55,8 +66,8 @@ class BindBelow(NamedTuple):
 class OverlayInside(NamedTuple):
     """Stack directories inside the root; the first one lies on top.
 
-    Without ``upper`` nothing can be written.  ``fresh`` is a directory in which ``upper`` and ``work``
-    begin anew each time.  With ``subpath`` only that part of the stack is shown.
+    Without ``upper`` nothing can be written.  ``fresh`` is a directory that anybody may write to, in which
+    ``upper`` and ``work`` begin anew each time.  With ``subpath`` only that part of the stack is shown.
     """
 
     lower: tuple[str, ...]
@@ -67,16 +78,23 @@ class OverlayInside(NamedTuple):
     subpath: str = ""
     attributes: int = 0
 
+    @property
+    def callers_files(self) -> tuple[tuple[str, int], ...]:
+        written = (self.fresh,) if self.fresh else (self.upper, self.work) if self.upper else ()
+        return tuple((path, os.O_PATH) for path in (*self.lower, *written))
+
     def apply(self, root: Root) -> None:
-        if self.fresh:
-            self._begin_anew()
         place = open_mount_point(root.fd, self.target, is_directory=True)
-        fds = [os.open(path, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC) for path in self.lower]
+        fds = [_open(root, path, os.O_PATH | os.O_DIRECTORY) for path in self.lower]
         words = ["lowerdir=" + ":".join(f"/proc/self/fd/{fd}" for fd in fds), "userxattr"]
-        for key, path in (("upperdir", self.upper), ("workdir", self.work)):
-            if path:
-                fds.append(os.open(path, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC))
-                words.append(f"{key}=/proc/self/fd/{fds[-1]}")
+        if self.fresh:
+            fds += self._begin_anew(root, fds[0])
+        elif self.upper:
+            fds += [
+                _open(root, path, os.O_PATH | os.O_DIRECTORY) for path in (self.upper, self.work)
+            ]
+        for key, fd in zip(("upperdir", "workdir"), fds[len(self.lower) :], strict=False):
+            words.append(f"{key}=/proc/self/fd/{fd}")
         mount.mount("overlay", f"/proc/self/fd/{place}", "overlay", 0, ",".join(words))
         for fd in fds:
             os.close(fd)
@@ -89,14 +107,28 @@ class OverlayInside(NamedTuple):
         for fd in (tree, part, stacked):
             os.close(fd)
 
-    def _begin_anew(self) -> None:
-        files.remove_tree(self.fresh, missing_ok=True)
-        status = os.stat(self.lower[0])
-        for path in (self.fresh, self.upper, self.work):
-            os.mkdir(path, 0o700)
+    def _begin_anew(self, root: Root, lowest: int) -> list[int]:
+        """Empty upper and work directories, opened."""
+        top = _open(root, self.fresh, os.O_PATH | os.O_DIRECTORY)
+        fds = []
+        for name in ("upper", "work"):
+            try:
+                files.remove_at(top, name)
+            except FileNotFoundError:
+                pass
+            os.mkdir(name, 0o700, dir_fd=top)
+            fds.append(os.open(name, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC, dir_fd=top))
+        os.close(top)
         # The upper directory is what is seen as the top of the mount.
-        os.chown(self.upper, status.st_uid, status.st_gid)
-        os.chmod(self.upper, S_IMODE(status.st_mode))
+        status = os.fstat(lowest)
+        upper = f"/proc/self/fd/{fds[0]}"
+        try:
+            os.chown(upper, status.st_uid, status.st_gid)
+        except OSError as error:
+            if error.errno not in (errno.EPERM, errno.EINVAL):
+                raise  # an owner that the container does not know stays root
+        os.chmod(upper, S_IMODE(status.st_mode))
+        return fds
 
     def __str__(self) -> str:
         what = self.lower[0] if len(self.lower) == 1 else f"{len(self.lower)} layers"
@@ -124,6 +156,10 @@ class ShowSecrets(NamedTuple):
     target: str
     secrets: tuple[Secret, ...]
 
+    @property
+    def callers_files(self) -> tuple[tuple[str, int], ...]:
+        return tuple((f"{self.directory}/{each.file}", os.O_RDONLY) for each in self.secrets)
+
     def apply(self, root: Root) -> None:
         apart = [each for each in self.secrets if each.name.startswith("/")]
         below = [each for each in self.secrets if not each.name.startswith("/")]
@@ -135,7 +171,7 @@ class ShowSecrets(NamedTuple):
                 root.fd, self.target, os.O_RDONLY | os.O_DIRECTORY, resolve=PLAIN
             )
             for each in group:
-                self._write(each, top)
+                self._write(root, each, top)
             if group is apart:  # the files stay where they are shown; the directory goes
                 for each in group:
                     _show(root, each, top)
@@ -145,8 +181,8 @@ class ShowSecrets(NamedTuple):
             os.close(top)
         os.close(place)
 
-    def _write(self, secret: Secret, top: int) -> None:
-        source = os.open(f"{self.directory}/{secret.file}", os.O_RDONLY | os.O_CLOEXEC)
+    def _write(self, root: Root, secret: Secret, top: int) -> None:
+        source = _open(root, f"{self.directory}/{secret.file}", os.O_RDONLY)
         name = secret.file if secret.name.startswith("/") else secret.name
         for depth in range(1, name.count("/") + 1):
             try:
@@ -185,8 +221,12 @@ class ChangeOwner(NamedTuple):
     uid: int
     gid: int
 
+    @property
+    def callers_files(self) -> tuple[tuple[str, int], ...]:
+        return ((self.source, os.O_PATH),)
+
     def apply(self, root: Root) -> None:
-        top = os.open(self.source, os.O_PATH | os.O_CLOEXEC)
+        top = _open(root, self.source, os.O_PATH)
         part = (
             mount.open_in_root(top, self.subpath, os.O_PATH, resolve=_BELOW)
             if self.subpath

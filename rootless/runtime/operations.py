@@ -198,6 +198,11 @@ class BindMount(NamedTuple):
     propagation: int = MS_PRIVATE | MS_REC
     resolve: int = PLAIN
 
+    @property
+    def callers_files(self) -> tuple[tuple[str, int], ...]:
+        """What must be opened before we are root inside, where that may not reach the caller's files."""
+        return ((self.source, os.O_PATH),)
+
     def apply(self, root: Root) -> None:
         held = root.held.get(self.source)
         source = self.source if held is None else f"/proc/self/fd/{held}"

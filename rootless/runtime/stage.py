@@ -15,7 +15,7 @@ from resource import getrlimit, setrlimit
 
 from rootless.kernel import capability, landlock, link, namespace, process, trace
 from rootless.runtime import handshake, init
-from rootless.runtime.operations import BindMount, Root
+from rootless.runtime.operations import Root
 from rootless.typed import TYPE_CHECKING, NoReturn
 
 if TYPE_CHECKING:
@@ -95,9 +95,9 @@ def _init(plan: LaunchPlan, channel: socket, stdio: tuple[int, int, int], root: 
             os._exit(125)
         if plan.hold:
             root.held = {
-                each.source: os.open(each.source, os.O_PATH | os.O_CLOEXEC)
+                path: os.open(path, flags | os.O_CLOEXEC)
                 for each in plan.operations
-                if isinstance(each, BindMount)
+                for path, flags in getattr(each, "callers_files", ())
             }
         os.setresgid(0, 0, 0)
         os.setresuid(0, 0, 0)

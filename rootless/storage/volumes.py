@@ -9,17 +9,19 @@ from __future__ import annotations
 import json
 import os
 import time
+from stat import S_IMODE, S_ISDIR, S_ISLNK
 
 from rootless import files
 from rootless.errors import Conflict, InvalidRequest, NotFound, StoreFailed, Unsupported
 from rootless.typed import TYPE_CHECKING, NamedTuple, TypedDict, TypeVar
+from rootless.userns.idmap import to_inside, to_outside
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from rootless.paths import Paths
     from rootless.rootfs import Rootfs
-    from rootless.userns.idmap import IdMap
+    from rootless.userns.idmap import IdMap, IdRange
 
 T = TypeVar("T")
 _FIRST = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789")
@@ -167,11 +169,13 @@ class Volumes:
         *,
         owner: tuple[int, int] = (0, 0),
         content: bool = True,
+        id_map: IdMap | None = None,
     ) -> None:
         """Fill a new, empty volume with what the image has at ``target``, owners and all.
 
         Where the image has nothing there, the volume belongs to ``owner``, ids of the container.
-        Without ``content`` only owner and mode are taken.
+        Without ``content`` only owner and mode are taken.  ``id_map`` is the container's, where that is
+        not the store's: the files then belong to those whom it means by the image's numbers.
         Only the first container that mounts a volume does, and only while nobody wrote to it.
         """
         volume = self.get(name)
@@ -182,7 +186,12 @@ class Volumes:
             directories = (rootfs.upper, *rootfs.lower) if rootfs.upper else rootfs.lower
             self._inside(
                 lambda: _fill(
-                    volume.path, directories, os.fsencode(target), owner=owner, content=content
+                    volume.path,
+                    directories,
+                    os.fsencode(target),
+                    owner=owner,
+                    content=content,
+                    maps=(id_map, self._id_map) if id_map is not None else None,
                 ),
                 f"copy {target} of the image into the volume {volume.name}",
             )
@@ -289,6 +298,7 @@ def _fill(
     *,
     owner: tuple[int, int],
     content: bool,
+    maps: tuple[IdMap, IdMap] | None,
 ) -> None:
     """CHILD SIDE.  Copy a directory of the stacked layers into the volume, if that is empty."""
     from rootless.storage.flatten import Flattener
@@ -309,6 +319,37 @@ def _fill(
         source.close()
         os.chown(path, status.st_uid, status.st_gid)
         os.chmod(path, status.st_mode & 0o7777)
+    if maps is not None:
+        _translate(path, *maps)
+
+
+def _translate(path: str, container: IdMap, store: IdMap) -> None:
+    """CHILD SIDE.  Give each file to whom the container, not the store, means by the numbers of its owner."""
+    done: set[tuple[int, int]] = set()  # of files with several names
+
+    def give(name: str, directory: int | None) -> None:
+        status = os.stat(name, dir_fd=directory, follow_symlinks=False)
+        uid = _translated(status.st_uid, container.uids, store.uids)
+        gid = _translated(status.st_gid, container.gids, store.gids)
+        if (status.st_dev, status.st_ino) in done or (uid, gid) == (status.st_uid, status.st_gid):
+            return
+        if status.st_nlink > 1 and not S_ISDIR(status.st_mode):
+            done.add((status.st_dev, status.st_ino))
+        os.chown(name, uid, gid, dir_fd=directory, follow_symlinks=False)
+        if not S_ISLNK(status.st_mode):  # chown(2) drops setuid
+            os.chmod(name, S_IMODE(status.st_mode), dir_fd=directory)
+
+    give(path, None)
+    for _, directories, names, fd in os.fwalk(path):
+        for name in (*directories, *names):
+            give(name, fd)
+
+
+def _translated(number: int, inside: tuple[IdRange, ...], store: tuple[IdRange, ...]) -> int:
+    """An id of the container as one of the store's; itself where either does not have it."""
+    outside = to_outside(inside, number)
+    found = None if outside is None else to_inside(store, outside)
+    return number if found is None else found
 
 
 def _export(path: str, fd: int) -> None:

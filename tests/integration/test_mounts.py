@@ -110,15 +110,35 @@ def test_whoever_runs_inside_the_caller_can_remove_the_files(rootless, busybox, 
     assert (directory / "d" / "f").stat().st_uid == os.getuid()
     os.chmod(directory, 0o777)
     script = "umask 077; mkdir /x/other; echo other >/x/other/f"
-    rootless(*RUN, "-u", "1000", "-v", f"{directory}:/x", busybox, "sh", "-c", script)
+    given = ("-u", "1000", "-v", f"{directory}:/x", busybox, "sh", "-c", script)
+    rootless(*RUN, "--userns", "host", *given)
     removal = subprocess.run(
         ["rm", "-r", str(directory / "other")], stdin=subprocess.DEVNULL, capture_output=True, check=False
     )  # fmt: skip
     assert removal.returncode != 0, "nothing is shown when the files are the caller's anyway"
     rootless("unshare", "rm", "-r", str(directory / "other"))
-    rootless(*RUN, "-u", "1000", "-v", f"{directory}:/x:U", busybox, "touch", "/x/again")
+    mount = f"{directory}:/x:U"
+    rootless(*RUN, "--userns", "host", "-u", "1000", "-v", mount, busybox, "touch", "/x/again")
     rootless("unshare", "chown", "-R", "0:0", str(directory))
     assert (directory / "again").stat().st_uid == os.getuid()
+
+
+@pytest.mark.parametrize("userns", ["keep-id", "auto", "nomap"])
+def test_mounts_in_other_user_namespaces(rootless, busybox, directory, userns, needs_fuse):
+    rootless("secret", "create", "--replace", "remapped", "-", stdin="value")
+    script = (
+        "stat -c %u:%g /var/tmp /bin/sh; echo x >/new/x; cat /new/x; echo y >/o/y; ls /o; cat /part/deep"
+        " /run/secrets/remapped /etc/one; echo $VARIABLE"
+    )
+    given = (
+        *("--userns", userns, "-u", "0", "-v", "new:/new", "-v", "binaries:/bin", "-v", f"{directory}:/o:O"),
+        *("--mount", f"type=bind,source={directory},target=/part,subpath=sub"),
+        *("--secret", "remapped", "--secret", "remapped,target=/etc/one"),
+        *("--secret", "remapped,type=env,target=VARIABLE"),
+    )  # fmt: skip
+    done = rootless(*RUN, *given, busybox, "sh", "-c", script)
+    assert done.stdout == "0:0\n0:0\nx\nfile\nsub\ny\ndeep\nvaluevaluevalue\n"
+    rootless("volume", "rm", "new", "binaries")
 
 
 @pytest.mark.parametrize("path", ["/", "/tmp", "/home", os.path.expanduser("~")])
