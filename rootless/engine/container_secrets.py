@@ -131,3 +131,8 @@ def variables(described: list[dict[str, Any]], bundle: str) -> dict[str, str]:
                 ) from None
             found[each["Target"]] = os.fsdecode(value)
     return found
+
+
+def environment(described: list[dict[str, Any]], bundle: str) -> list[str]:
+    """The same as NAME=VALUE."""
+    return [f"{name}={value}" for name, value in variables(described, bundle).items()]

@@ -6,7 +6,7 @@ import os
 import time
 
 from rootless import files
-from rootless.errors import Conflict, HostLacks, InvalidRequest
+from rootless.errors import Conflict, HostLacks, InvalidRequest, NotFound
 from rootless.lean import signal
 from rootless.runtime import container as store
 from rootless.runtime.journal import note_container
@@ -126,6 +126,14 @@ def drop(engine: Engine, container: Container, *, volumes: bool = False) -> None
         from rootless.engine.mounts import remove_anonymous
 
         remove_anonymous(engine, container.record)
+
+
+def remove_namesake(engine: Engine, name: str) -> None:
+    """Remove the container of that name, if there is one (``--replace``)."""
+    try:
+        remove(engine, store.find(engine.paths, name), force=True)
+    except NotFound:
+        pass
 
 
 def discard(engine: Engine, path: str) -> None:

@@ -118,7 +118,9 @@ def create(
             draft = _Draft(engine, request, image, scratch)
             prepared = draft.prepare(report)
             if request.replace:  # before we hold on to volumes, which it may give up
-                _remove_namesake(engine, draft.name)
+                from rootless.engine.containers import remove_namesake
+
+                remove_namesake(engine, draft.name)
             alive = prepared.container.hold()
             try:
                 with draft.settled():
@@ -409,10 +411,10 @@ def plan_of(engine: Engine, record: Record, spec: Spec, *, bundle: str) -> Launc
     rootfs = rootfs._replace(lower=tuple(rootfs.lower), options=tuple(rootfs.options))
     process = spec["process"]
     if launch.get("secrets"):  # in no document: they are added to what is executed only
-        from rootless.engine.container_secrets import variables
+        from rootless.engine.container_secrets import environment
 
-        hidden = variables(launch["secrets"], bundle)
-        spec = {**spec, "process": {**process, "env": [*process["env"], *_joined(hidden)]}}
+        env = [*process["env"], *environment(launch["secrets"], bundle)]
+        spec = {**spec, "process": {**process, "env": env}}
     other = None
     if launch.get("id_map"):
         from rootless.engine.user_namespaces import recorded
@@ -441,10 +443,6 @@ def plan_of(engine: Engine, record: Record, spec: Spec, *, bundle: str) -> Launc
             stat=bool(process["user"]["uid"]),
         ),
     )
-
-
-def _joined(variables: dict[str, str]) -> list[str]:
-    return [f"{name}={value}" for name, value in variables.items()]
 
 
 def _limits(request: RunRequest) -> tuple[Any, ...]:
@@ -490,12 +488,3 @@ def _write_new(path: str, text: str) -> None:
         raise Conflict(f"{path} exists", hint="remove it: it names another container") from None
     except OSError as error:
         raise InvalidRequest(f"cannot write {path}: {error.strerror}") from None
-
-
-def _remove_namesake(engine: Engine, name: str) -> None:
-    from rootless.engine.containers import remove
-
-    try:
-        remove(engine, store.find(engine.paths, name), force=True)
-    except NotFound:
-        pass
