@@ -126,19 +126,13 @@ def create(
                 with draft.settled():
                     _publish(engine, request, prepared.container, scratch)
             except BaseException:
-                let_go(prepared.container, alive)
+                prepared.container.let_go(alive)
                 raise
         note_container(engine.paths, prepared.container.record, "create")
         if hold:
             return prepared._replace(alive=alive)
-        let_go(prepared.container, alive)
+        prepared.container.let_go(alive)
         return prepared
-
-
-def let_go(container: Container, alive: int) -> None:
-    """Take the run-time state away, then give up the lock: while it is held the container runs."""
-    files.remove_tree(container.run_directory, missing_ok=True)
-    os.close(alive)
 
 
 def explain(

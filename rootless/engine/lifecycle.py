@@ -7,7 +7,6 @@ import signal
 
 from rootless.engine import containers
 from rootless.engine.containers import ask_to_end, signal_init, wait_for_end
-from rootless.engine.create import let_go
 from rootless.engine.exec import plan_of
 from rootless.engine.log_options import log_options
 from rootless.engine.requests import ExecRequest
@@ -83,7 +82,7 @@ def launch(
             pair=pair, lifeline=lifeline, size=own_size() if pair is not None else b""
         )
     except BaseException:
-        let_go(container, alive)
+        container.let_go(alive)
         raise
     monitor.spawn(watch)
 

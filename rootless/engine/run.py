@@ -7,7 +7,7 @@ import os
 from rootless import events
 from rootless.engine import connectivity
 from rootless.engine.containers import drop
-from rootless.engine.create import create, let_go, plan_of
+from rootless.engine.create import create, plan_of
 from rootless.engine.surroundings import make_cgroup
 from rootless.errors import RootlessError
 from rootless.runtime import container as store
@@ -143,7 +143,7 @@ def foreground(
         if null >= 0:
             os.close(null)
         drop(engine, container)  # first: killed in between, a sweep still knows what to do
-        let_go(container, prepared.alive)
+        container.let_go(prepared.alive)
         supervise.reap()
 
 

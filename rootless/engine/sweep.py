@@ -70,7 +70,8 @@ def _sweep_container(engine: Engine, directory: str, parent: str | None) -> None
             _end_cgroup(directory)
             if parent is not None:
                 cgroup.remove_leftovers(parent, container_id=os.path.basename(directory))
-            _settle(engine, directory)
+            if not os.path.exists(f"{directory}/{store.VISITED}"):
+                _settle(engine, directory)
             files.remove_tree(directory, missing_ok=True)
     except (Conflict, FileNotFoundError):
         return  # it runs

@@ -77,7 +77,7 @@ class Stopped:
         return spawn_in_rootfs(rootfs_of(self._container), self._engine.id_map, inside)
 
     def close(self) -> None:
-        os.close(self._lock)
+        self._container.let_go(self._lock)
 
 
 class Host:
@@ -110,7 +110,9 @@ def open_container(engine: Engine, container: Container) -> Running | Stopped:
             return Running(container, state)
         if state is None:
             try:
-                return Stopped(engine, container, container.hold())
+                lock = container.hold()
+                container.note_visit()
+                return Stopped(engine, container, lock)
             except Conflict:
                 pass  # somebody was quicker: it is being started, or another command looks into it
         if time.monotonic() > patience:

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 _ID_LENGTH = 64
 SHORT_ID_LENGTH = 12  # as docker shows it
+VISITED = "visited"
 _HOLD_PATIENCE_S = 2.0
 _NAME_FIRST = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789")
 _NAME_REST = _NAME_FIRST | frozenset("_.-")
@@ -127,9 +128,19 @@ class Container(NamedTuple):
                 raise Conflict(f"container {self.name} runs already, or is being removed")
             time.sleep(0.005)
 
+    def let_go(self, alive: int) -> None:
+        """Take the run-time state away, then give up the lock: while it is held the container runs."""
+        files.remove_tree(self.run_directory, missing_ok=True)
+        os.close(alive)
+
+    def note_visit(self) -> None:
+        """Whoever holds it only looks into its files: when they are killed, nothing of it was."""
+        with open(f"{self.run_directory}/{VISITED}", "w"):
+            pass
+
     def _forget_killed(self) -> None:
         """What is there was left by a supervisor that was killed."""
-        for name in ("state.json", "stop"):
+        for name in ("state.json", "stop", VISITED):
             try:
                 os.unlink(f"{self.run_directory}/{name}")
             except FileNotFoundError:
