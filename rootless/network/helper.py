@@ -19,21 +19,25 @@ _SIGPIPE = 13
 _WORDS_BYTES = 8192
 _READY_TIMEOUT_S = 10.0
 READY_FD = 3
+DIRECTORY_FD = 4
 
 
 class Helper:
     """One running helper.  It is killed by ``close`` and by the end of this process, however that comes.
 
-    The helper says that it is ready by writing anything to its descriptor ``ready_fd``.
+    The helper says that it is ready by writing anything to its descriptor ``ready_fd``.  ``directory``
+    becomes its descriptor DIRECTORY_FD, by which a path in it is short enough for a socket's address.
     """
 
-    def __init__(self, argv: list[str], *, ready_fd: int = READY_FD):
+    def __init__(self, argv: list[str], *, ready_fd: int = READY_FD, directory: int = -1):
         _dying[:] = [pidfd for pidfd in _dying if not _reap(pidfd, wait=False)]
         self.name = os.path.basename(argv[0])
         self._words = _bounded_file()
         self._ready, ready_write = os.pipe2(os.O_CLOEXEC)
         try:
-            self.pid = _spawn(argv, words=self._words, ready=ready_write, ready_fd=ready_fd)
+            self.pid = _spawn(
+                argv, words=self._words, ready=ready_write, ready_fd=ready_fd, directory=directory
+            )
         except OSError as error:
             os.close(self._ready)
             os.close(self._words)
@@ -97,8 +101,12 @@ def _reap(pidfd: int, *, wait: bool) -> bool:
     return True
 
 
-def _spawn(argv: list[str], *, words: int, ready: int, ready_fd: int) -> int:
+def _spawn(argv: list[str], *, words: int, ready: int, ready_fd: int, directory: int) -> int:
     words, ready = _moved_up(words), _moved_up(ready)
+    given = [(words, 1), (words, 2), (ready, ready_fd)]
+    if directory >= 0:
+        directory = _moved_up(directory)
+        given.append((directory, DIRECTORY_FD))
     try:
         return os.posix_spawn(
             argv[0],
@@ -107,9 +115,7 @@ def _spawn(argv: list[str], *, words: int, ready: int, ready_fd: int) -> int:
             file_actions=[
                 *((os.POSIX_SPAWN_CLOSE, fd) for fd in _inherited()),
                 (os.POSIX_SPAWN_OPEN, 0, "/dev/null", os.O_RDONLY, 0),
-                (os.POSIX_SPAWN_DUP2, words, 1),
-                (os.POSIX_SPAWN_DUP2, words, 2),
-                (os.POSIX_SPAWN_DUP2, ready, ready_fd),
+                *((os.POSIX_SPAWN_DUP2, fd, number) for fd, number in given),
             ],
             # Ctrl-C is for the container; pasta of 2023 does not start with SIGPIPE ignored.
             setsid=True,
@@ -117,8 +123,8 @@ def _spawn(argv: list[str], *, words: int, ready: int, ready_fd: int) -> int:
             setsigdef=(_SIGPIPE,),
         )
     finally:
-        os.close(words)
-        os.close(ready)
+        for fd in {fd for fd, _ in given}:
+            os.close(fd)
 
 
 def _moved_up(fd: int) -> int:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import os
+
 from rootless.errors import Conflict, HostLacks, InvalidRequest, RootlessError, Unsupported
 from rootless.network import addresses, publish
 from rootless.network.backend import Attachment
-from rootless.network.helper import READY_FD, Helper
+from rootless.network.helper import DIRECTORY_FD, READY_FD, Helper
 from rootless.network.link import HelperLink
 from rootless.typed import TYPE_CHECKING
 
@@ -48,10 +50,20 @@ class Slirp4netns:
             from rootless.network.relay import Relay  # only with published ports
 
             relay = Relay(pid, request.ports, address=host.plan.address, gateway=host.plan.gateway)
-        argv = [self._program, *arguments(request, host, control=control), str(pid)]
+        bound, directory = None, -1
+        if control is not None:
+            # A socket's address holds 107 bytes; the directory of a container alone has 99 in the usual place.
+            directory = os.open(os.path.dirname(control), os.O_PATH | os.O_CLOEXEC)
+            bound = f"/proc/self/fd/{DIRECTORY_FD}/{_SOCKET}"
+        argv = [self._program, *arguments(request, host, control=bound), str(pid)]
         argv.append(request.interface)
+        try:
+            helper = Helper(argv, directory=directory)
+        finally:
+            if directory >= 0:
+                os.close(directory)
         return SlirpLink(
-            Helper(argv),
+            helper,
             request,
             attachment,
             relay=relay,
@@ -144,8 +156,9 @@ def _publish(control: str, mapping: PortMapping, address: str) -> None:
     }
     request = json.dumps({"execute": "add_hostfwd", "arguments": arguments}).encode()
     endpoint = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC)
+    directory = os.open(os.path.dirname(control), os.O_PATH | os.O_CLOEXEC)
     try:
-        endpoint.connect(control)
+        endpoint.connect(f"/proc/self/fd/{directory}/{_SOCKET}")
         endpoint.send(request)
         endpoint.shutdown(SHUT_WR)
         answer = json.loads(endpoint.recv(4096))
@@ -153,6 +166,7 @@ def _publish(control: str, mapping: PortMapping, address: str) -> None:
         raise HostLacks(f"slirp4netns did not publish port {mapping}: {error}") from None
     finally:
         endpoint.close()
+        os.close(directory)
     if "error" in answer:
         raise _refusal(mapping, str(answer["error"].get("desc", "")))
 

@@ -159,10 +159,14 @@ def test_a_port_where_nobody_listens_inside_is_refused_to_the_client(namespace, 
         link.close()
 
 
-def test_slirp4netns_can_publish_ports_itself(namespace, needs_slirp4netns, tmp_path):
+@pytest.mark.parametrize("name", ["short", "x" * 120])
+def test_slirp4netns_can_publish_ports_itself(namespace, needs_slirp4netns, tmp_path, name):
+    """Also where the directory is longer than a socket's address, which it usually is."""
     ports = free(PortMapping("127.0.0.1", 0, 80))
+    directory = tmp_path / name
+    directory.mkdir()
     request = NetworkRequest(
-        ports=ports, options=("port_handler=slirp4netns",), directory=str(tmp_path)
+        ports=ports, options=("port_handler=slirp4netns",), directory=str(directory)
     )
     link = Slirp4netns(SLIRP).start(namespace.pid, request)
     try:
@@ -171,7 +175,7 @@ def test_slirp4netns_can_publish_ports_itself(namespace, needs_slirp4netns, tmp_
         assert ask("greeting", "127.0.0.1", ports[0].host_port) != ""
     finally:
         link.close()
-    assert os.listdir(tmp_path) == [], "the control socket is gone"
+    assert os.listdir(directory) == [], "the control socket is gone"
 
 
 def test_a_taken_port_is_named_before_anything_starts(backend):
