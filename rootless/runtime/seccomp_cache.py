@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
 REVISION = 1  # raise it when the compiler or its table changes its output (a test says so)
+EMULATION_REVISION = 2  # the same for emulation_filter
 
 _HERE = os.path.dirname(os.path.abspath(__file__))
 _DIGEST_SIZE = 32
@@ -73,7 +74,7 @@ def load_emulation(
     import marshal
 
     names = sorted(capabilities)
-    facts = f"emulation\0{REVISION}\0{architecture}\0{stat}\0{' '.join(names)}".encode()
+    facts = f"emulation\0{EMULATION_REVISION}\0{architecture}\0{stat}\0{' '.join(names)}".encode()
     path = f"{cache}/{blake2b(facts, digest_size=_DIGEST_SIZE).hexdigest()}"
     cached = _load(path)
     if cached is not None:

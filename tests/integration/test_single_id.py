@@ -372,3 +372,15 @@ def test_a_package_with_a_system_user_installs_in_debian(single, build, images, 
         *RUN, "built", "sh", "-c", "apt-get install -y --reinstall /thing.deb; adduser --system abc"
     )
     assert "Setting up thing" in said.stdout or "not possible" in said.stdout
+
+
+@pytest.mark.show
+def test_a_storm_of_chown(single):
+    """What ten thousand answers cost, bounded generously."""
+    script = """
+        mkdir /many && cd /many && seq 10000 | xargs touch && cd / && sync
+        time chown -R 33:33 /many
+    """
+    said = single(*RUN, "busybox", "sh", "-c", script).stderr
+    seconds = float(said.partition("real")[2].split()[1].rstrip("s"))
+    assert seconds < 20, f"10,000 files took {seconds:.2f} s"

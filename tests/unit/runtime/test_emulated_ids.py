@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 
 import pytest
 
-from rootless.runtime import emulation_filter, seccomp
+from rootless.runtime import emulation_filter, seccomp, seccomp_cache
 from rootless.runtime.emulated_ids import KEEP, ROOT, Ids
 
 ALICE = Ids(1000, 1000, 1000, 100, 100, 100, (100,))
@@ -86,3 +87,17 @@ def test_calls_with_16_bit_ids_are_left_alone():
     x86 = seccomp.ABIS["x86"].audit
     assert names[x86, numbers["x86"]["chown32"]] == "chown"
     assert (x86, numbers["x86"]["chown"]) not in names
+
+
+def test_the_revision_follows_the_filters():
+    """Filters are kept by it: a change of what is made must be a new one."""
+    with open(f"{HERE}/syscalls.json", encoding="ascii") as file:
+        numbers = json.load(file)
+    compiled = emulation_filter.compile_emulation(
+        ("CAP_CHOWN", "CAP_SETUID", "CAP_SETGID"),
+        architecture="x86_64",
+        numbers=numbers,
+        stat=True,
+    )
+    digest = hashlib.sha256(repr(compiled).encode()).hexdigest()[:16]
+    assert (seccomp_cache.EMULATION_REVISION, digest) == (2, "e8266ee8ecc53470")
