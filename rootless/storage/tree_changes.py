@@ -104,6 +104,9 @@ def _differs(change: Change, visible: Visible, copied_ns: int, skip: Skip) -> bo
         return True
     if stat.S_ISREG(now.st_mode) and now.st_size != then.st_size:
         return True
+    # A further name of it is in the layer, which must hold the file to link to: as an overlay copies up.
+    if stat.S_ISREG(now.st_mode) and now.st_nlink > then.st_nlink:
+        return True
     # Nobody can set a ctime: what is older than the end of the copy was not touched since.
     if now.st_ctime_ns < copied_ns or not (stat.S_ISREG(now.st_mode) or stat.S_ISDIR(now.st_mode)):
         return False

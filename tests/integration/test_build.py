@@ -426,12 +426,18 @@ def test_other_drivers_build_the_same(new_store, builder, images, tmp_path, driv
     other("tag", images.busybox, "busybox")
     (tmp_path / "f").write_text("x")
     text = (
-        "FROM busybox AS one\nWORKDIR /w\nCOPY f .\nRUN rm /etc/group && cp f h && ln h g && mkdir d\n"
+        "FROM busybox AS one\nWORKDIR /w\nCOPY f .\nRUN rm /etc/group && cp f h && ln h g && mkdir d"
+        " && ln /etc/passwd /w/linked\n"
         "FROM busybox\nCOPY --from=one --chown=3:4 /w /w\nCOPY --link f /linked/f\n"
         "RUN --mount=from=one,source=/w,target=/m test -f /m/g && rm -r /home && mkdir /home"
     )
     build(builder, tmp_path, text)
     build(other, tmp_path, text)
+    assert trees.differences(image(other).tree, image(builder).tree, (driver, "overlay")) == []
+    text = "FROM busybox\nRUN ln /etc/passwd /linked\nRUN touch /later"
+    build(builder, tmp_path, text)
+    build(other, tmp_path, text)
+    assert image(other).tree["linked"].links == ("etc/passwd",)
     assert trees.differences(image(other).tree, image(builder).tree, (driver, "overlay")) == []
 
 
