@@ -97,6 +97,11 @@ def _add_source(add: Add, source: str) -> Source:
 
 
 def _git_source(add: Add, checkout: GitCheckout) -> GitCheckout:
+    if checkout.url.startswith("file:"):
+        raise InvalidRequest(
+            "ADD cannot name a repository of the host",
+            hint="--build-context NAME=git+file://... and COPY --from=NAME",
+        )
     if add.checksum and checkout.checksum and add.checksum != checkout.checksum:
         raise InvalidRequest(f"two different checksums for {checkout.url}")
     if add.checksum:

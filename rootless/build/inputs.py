@@ -6,6 +6,7 @@ import os
 
 from rootless.build.patterns import escaped
 from rootless.build.steps import CopyStep, Download, GitCheckout, RunStep, Step, TreeFiles
+from rootless.errors import InvalidRequest
 from rootless.typed import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -65,8 +66,12 @@ class Inputs:
         if source not in self._checkouts:
             from rootless.build import git
 
+            if _is_ssh(source.url) and "default" not in self._workshop.settings.ssh:
+                raise InvalidRequest(
+                    f"{source.url} needs the caller's ssh keys", hint="allow it with --ssh default"
+                )
             place = f"{self._workshop.scratch}/git-{len(self._checkouts)}-{os.getpid()}"
-            self._checkouts[source] = git.check_out(source, place)
+            self._checkouts[source] = git.check_out(source, place, as_caller=False)
         return self._checkouts[source]
 
     def _mount(self, mount: RunMount, contents: dict[str, str]) -> str:
@@ -118,6 +123,10 @@ class Inputs:
             self._workshop.id_map,
             mount_namespace=True,
         )
+
+
+def _is_ssh(url: str) -> bool:
+    return url.startswith("ssh:") or "://" not in url
 
 
 def _identify(

@@ -256,9 +256,13 @@ def test_git_repositories_are_contexts_and_sources(builder, tmp_path):
     assert "f" in image(builder).tree
     context = tmp_path / "context"
     context.mkdir()
-    build(builder, context, f"FROM busybox\nADD {address}#main /r")
+    # The caller may name a repository of the host, a Dockerfile may not.
+    text = "FROM busybox\nCOPY --from=repository / /r"
+    build(builder, context, text, "--build-context", f"repository={address}#main")
     assert {"r/f", "r/Dockerfile"} <= set(image(builder).tree)
     assert "r/.git" not in image(builder).tree
+    said = fails(builder, context, f"FROM busybox\nADD {address}#main /r")
+    assert "cannot name a repository of the host" in said
 
 
 @pytest.mark.parametrize("kind", ["local", "tar"])

@@ -179,6 +179,13 @@ def test_files_of_a_git_server(builder, repository, tmp_path):
     assert "one/.git" not in tree
     missing = fails(builder, tmp_path, f"FROM busybox\nADD {repository}#no-such-branch /x")
     assert "no-such-branch" in missing
+    # Neither programs nor keys of the host can be had by a clever address.
+    trap = f"{repository}#--upload-pack=touch {tmp_path}/trapped;false"
+    assert "is no branch" in fails(builder, tmp_path, f'FROM busybox\nADD ["{trap}", "/x"]')
+    assert "is no branch" in builder.fails("build", trap)
+    assert not (tmp_path / "trapped").exists()
+    said = fails(builder, tmp_path, "FROM busybox\nADD git@host.example:me/private.git /x")
+    assert "--ssh default" in said
     said = builder.fails("build", f"{repository}#main:../..")
     assert "leads out" in said
 
