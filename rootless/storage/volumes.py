@@ -12,7 +12,14 @@ import time
 from stat import S_IMODE, S_ISDIR, S_ISLNK
 
 from rootless import files
-from rootless.errors import Conflict, InvalidRequest, NotFound, StoreFailed, Unsupported
+from rootless.errors import (
+    Conflict,
+    ImageRefused,
+    InvalidRequest,
+    NotFound,
+    StoreFailed,
+    Unsupported,
+)
 from rootless.typed import TYPE_CHECKING, NamedTuple, TypedDict, TypeVar
 from rootless.userns.idmap import to_inside, to_outside
 
@@ -210,10 +217,16 @@ class Volumes:
         """
         volume = self.get(name)
         with files.lock(f"{self._directory(volume.name)}/volume.lock"):
-            notices = self._inside(
-                lambda: _import(volume.path, fd, self._id_map),
-                f"import into the volume {volume.name}",
-            )
+            try:
+                notices = self._inside(
+                    lambda: _import(volume.path, fd, self._id_map),
+                    f"import into the volume {volume.name}",
+                )
+            except ImageRefused as error:
+                raise ImageRefused(
+                    f"the archive for volume {volume.name} is refused: {error.message}",
+                    hint="tar -tvf shows what is in it",
+                ) from None
             record = self._read(volume.name)
             record["filled"] = True
             _write(self._directory(volume.name), record)

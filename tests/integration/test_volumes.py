@@ -197,6 +197,8 @@ def test_export_and_import_bring_owners_and_all(store, images, tmp_path, new_sto
     seen = other(*RUN, "-v", "to:/d", images.busybox, "sh", "-c", script).stdout
     assert seen == "33:44 710 /d\n33:44 700 /d/sub\n33:44 644 /d/sub/file\nsecret\n"
     assert "no volume none" in store.fails("volume", "export", "none")
+    said = store.fails("volume", "import", "from", "-", stdin=b"no archive" * 200)
+    assert "the archive for volume from is refused" in said
     assert "cannot read" in store.fails("volume", "import", "from", str(tmp_path / "none"))
 
 
