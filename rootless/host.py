@@ -123,8 +123,7 @@ class HostFacts:
     def notification_loss(self) -> str:
         """Why system calls of a container cannot be answered by a process of ours; empty where they can."""
         filters = [line for line in _read("/proc/self/status").splitlines() if "Seccomp" in line]
-        return probes.remembered(
-            self._paths.cache,
+        return self._ask(
             "notification",
             (os.uname().release, filters),
             lambda: probes.seccomp_works(notification=True),

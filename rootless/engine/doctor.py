@@ -57,7 +57,7 @@ def diagnose(*, registry: str | None = None) -> Diagnosis:
 
 def _without_namespaces(host: HostFacts) -> list[Finding]:
     """What can be said although no container starts."""
-    return [*doctor_limits.limits(host), *doctor_session.confinement()]
+    return [*doctor_limits.limits(host), *doctor_session.confinement(host)]
 
 
 def _with_namespaces(host: HostFacts, paths: Paths) -> list[Finding]:
@@ -74,7 +74,7 @@ def _with_namespaces(host: HostFacts, paths: Paths) -> list[Finding]:
         *(doctor_store.noexec(paths) if host.native_overlay else ()),
         *doctor_session.network(host, tried),
         *doctor_limits.limits(host),
-        *doctor_session.confinement(),
+        *doctor_session.confinement(host),
         *doctor_session.session(host),
     ]
 

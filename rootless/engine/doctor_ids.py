@@ -124,14 +124,12 @@ def ids(host: HostFacts) -> Finding:
         )
         return Finding("ids", WORKS, using=f"{count} ids by {using}")
     why, remedy = _why_single(host)
-    return Finding(
-        "ids",
-        LESS,
-        using="one id: root inside is you",
-        why=why,
-        lost="other users inside a container, and owners of files other than root",
-        remedy=remedy,
-    )
+    using = "one id: root inside is you"
+    lost = "other users inside a container, and owners of files other than root"
+    if not host.notification_loss:
+        using += "; other owners are emulated"
+        lost = "speed of what deals in owners, and real separation of users inside a container"
+    return Finding("ids", LESS, using=using, why=why, lost=lost, remedy=remedy)
 
 
 def _why_single(host: HostFacts) -> tuple[str, str]:

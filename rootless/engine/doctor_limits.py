@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from rootless.engine.doctor_finding import LESS, WORKS, Finding, boot_with
 from rootless.runtime import cgroup
-from rootless.runtime.scope import user_bus
+from rootless.runtime.scope import controllers, user_bus
 from rootless.typed import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -30,10 +30,16 @@ def limits(host: HostFacts) -> list[Finding]:
     if mount != "/sys/fs/cgroup":
         return [_old_hierarchy(mount)]
     place = cgroup.delegated(mount)
-    if place is None:
+    if place is not None:
+        findings = [Finding("cgroup", WORKS, using=place)]
+        missing = [each for each in CONTROLLERS if not cgroup.can_limit(place, each)]
+    elif user_bus():
+        using = "a scope of systemd for containers with limits"
+        findings = [Finding("cgroup", WORKS, using=using)]
+        given = controllers(mount)
+        missing = [each for each in CONTROLLERS if each not in given]
+    else:
         return [_not_delegated(host)]
-    findings = [Finding("cgroup", WORKS, using=place)]
-    missing = [each for each in CONTROLLERS if not cgroup.can_limit(place, each)]
     works = [each for each in CONTROLLERS if each not in missing]
     if works:
         findings.append(Finding("controllers", WORKS, using=" ".join(works)))
@@ -67,8 +73,6 @@ def _unified() -> str:
 
 
 def _not_delegated(host: HostFacts) -> Finding:
-    if user_bus():
-        return Finding("cgroup", WORKS, using="a scope of systemd for containers with limits")
     return Finding(
         "cgroup",
         LESS,

@@ -17,12 +17,14 @@ _NEWER = "boot a newer kernel"
 REGISTRY_TIMEOUT_S = 4.0
 
 
-def confinement() -> list[Finding]:
+def confinement(host: HostFacts) -> list[Finding]:
     """What keeps programs of images from the kernel, each loaded once in a child."""
     found = []
-    for name, notification in (("seccomp", False), ("seccomp-notification", True)):
-        failure = probes.seccomp_works(notification=notification)
-        lost = "emulation of other owners" if notification else "filtering of system calls"
+    tried = (
+        ("seccomp", probes.seccomp_works(), "filtering of system calls"),
+        ("seccomp-notification", host.notification_loss, "emulation of other owners"),
+    )
+    for name, failure, lost in tried:
         found.append(
             Finding(name, LESS, "", failure.lower(), lost, _NEWER)
             if failure

@@ -143,14 +143,25 @@ def _best_effort(
     enforced: tuple[Limit, ...] = ()
     others: tuple[Limit, ...] = ()
     place = cgroup.delegated(engine.host.cgroup2_mount)
+    given = _given_by_systemd(engine) if place is None else set()
     for each in limits:
-        if place is not None and cgroup.can_limit(place, each.controller):
+        if each.controller in given or (place and cgroup.can_limit(place, each.controller)):
             enforced += (each,)
         else:
             others += (each,)
-    inner = cgroup_for(engine, record["id"], enforced, parent=parent) if place or parent else None
+    inner = None
+    if place or parent or enforced:
+        inner = cgroup_for(engine, record["id"], enforced, parent=parent)
     note = f"{engine.paths.running(record['id'])}/oom"
     return BestEffort(inner, tuple(map(substitute, others)), note=note)
+
+
+def _given_by_systemd(engine: Engine) -> set[str]:
+    """The controllers of a scope, where one can be had."""
+    from rootless.runtime.scope import controllers, user_bus
+
+    mount = engine.host.cgroup2_mount
+    return controllers(mount) if mount == "/sys/fs/cgroup" and user_bus() else set()
 
 
 def cgroup_for(

@@ -14,7 +14,7 @@ from rootless import files
 from rootless.errors import HostLacks
 from rootless.kernel import process
 from rootless.lean import signal
-from rootless.runtime.cgroup import Cgroup, Limit, hand_down, make, own_path
+from rootless.runtime.cgroup import Cgroup, Limit, hand_down, make, offered, own_path
 from rootless.typed import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -34,6 +34,12 @@ def user_bus() -> str:
         if path.startswith("/") and os.access(path, os.W_OK):
             return path
     return ""
+
+
+def controllers(mount: str) -> set[str]:
+    """What the user's systemd has been given, and so can give to a scope."""
+    uid = os.getuid()
+    return offered(f"{mount}/user.slice/user-{uid}.slice/user@{uid}.service")
 
 
 class ScopedCgroup(Cgroup):

@@ -110,6 +110,15 @@ def test_doctor_knows_the_way(login, needs_user_manager):
     assert code == 0, text
     checks = {each["name"]: each for each in json.loads(text)["checks"]}
     assert checks["cgroup"]["using"].startswith("a scope of systemd")
+    assert {"cpu", "memory", "pids", "io"} <= set(checks["controllers"]["using"].split())
+
+
+def test_the_next_best_is_only_taken_for_what_a_scope_cannot_enforce(login, needs_user_manager):
+    line = "cat /sys/fs/cgroup/memory.max; ulimit -u"
+    flags = ("--best-effort-limits", "--memory", "48m", "--cgroup-conf", "misc.max=x")
+    code, text = login(*RUN, *flags, IMAGE, "sh", "-c", line)
+    assert code == 0, text
+    assert text.split()[0] == str(48 << 20)
 
 
 def test_limits_of_a_running_container_are_changed(machine, needs_cgroup_controllers):
