@@ -107,7 +107,7 @@ def test_it_starts_its_container_again_and_becomes_small_again(rootless, detache
             subprocess.call(
                 ["bash", "-c", f"echo hello > /dev/tcp/{address}"], stderr=subprocess.DEVNULL
             )
-            return rootless("logs", name).stdout == "life\n" * number
+            return rootless("logs", name).stdout.count("life") >= number
 
         wait_until(ended, "another life", pause_s=0.2)
         assert state(rootless, name)["ConmonPid"] == monitor
