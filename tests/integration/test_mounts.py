@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import subprocess
+import tempfile
 from typing import TYPE_CHECKING
 
 import pytest
@@ -189,3 +190,15 @@ def test_each_file_of_a_pattern(rootless, busybox, directory):
 def test_what_cannot_be_is_said(rootless, busybox, flags, words):
     assert words in rootless.fails(*RUN, *flags, busybox, "true")
     assert rootless("volume", "exists", "v", check=False).exit_code == 1
+
+
+def test_what_lies_where_the_root_is_put_is_found(rootless, busybox):
+    """With an id map of its own the container's root is mounted over /tmp first."""
+    with tempfile.TemporaryDirectory(dir="/tmp") as directory:
+        os.mkdir(f"{directory}/part")
+        rootless(*RUN, "-u", "100:102", "-v", f"{directory}:/x:U", busybox, "touch", "/x/file")
+        mount = f"type=bind,source={directory},target=/x,subpath=part"
+        rootless(*RUN, "-u", "100:102", "--mount", mount, busybox, "touch", "/x/below")
+        assert sorted(os.listdir(f"{directory}/part") + os.listdir(directory)) == [
+            "below", "file", "part"
+        ]  # fmt: skip
