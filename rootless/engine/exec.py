@@ -197,7 +197,7 @@ def _on_terminal(plan: LaunchPlan, enter: Enter, *, interactive: bool) -> int:
     previous = signal.signal(signal.SIGWINCH, lambda *_: copy_size(created.terminal))
     try:
         if saved is not None:
-            tty.setraw(0)
+            tty.setraw(0, termios.TCSADRAIN)  # what was typed ahead is kept
         return relay(created.pid, created.terminal, interactive=interactive)
     finally:
         if saved is not None:

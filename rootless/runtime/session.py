@@ -116,7 +116,7 @@ class Session:
             forwarding = supervise.Forwarding(self._send_signal, numbers)
         try:
             if saved is not None:
-                tty.setraw(0)
+                tty.setraw(0, termios.TCSADRAIN)  # what was typed ahead is kept
             return self._copy()
         finally:
             if saved is not None:
