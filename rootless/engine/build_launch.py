@@ -16,7 +16,7 @@ from rootless.engine.surroundings import (
     ownership,
     seccomp_filter,
 )
-from rootless.errors import InvalidRequest, Unsupported
+from rootless.errors import HostLacks, InvalidRequest, Unsupported
 from rootless.events import Notice
 from rootless.network import names
 from rootless.network.backend import NetworkRequest, instead_of_private, pick_backend, split_mode
@@ -140,9 +140,14 @@ class BuildLauncher:
 
     def _cgroup(self) -> Cgroup | None:
         """A cgroup for a RUN, when the build has limits.  Raises HostLacks where they cannot be had."""
-        return (
-            cgroup_for(self._engine, files.random_name(16), self._limits) if self._limits else None
-        )
+        if not self._limits:
+            return None
+        try:
+            return cgroup_for(self._engine, files.random_name(16), self._limits)
+        except HostLacks as error:
+            # The next best is for containers, which something watches all the time.
+            error.hint = (error.hint or "").partition(", or --best-effort-limits")[0]
+            raise
 
     def _backend(self, mode: str) -> tuple[Backend, NetworkRequest]:
         """The network that a step has: its own word, else the build's."""

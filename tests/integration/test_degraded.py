@@ -118,6 +118,7 @@ def test_without_a_delegated_cgroup_nothing_is_lost_but_limits(fresh_rootless, i
     text = f"FROM {images.busybox}\nRUN true"
     said = fresh_rootless.fails("build", "--memory", "64m", "-", stdin=text)
     assert "cannot enforce --memory" in said
+    assert "best-effort" not in said
     fresh_rootless("build", "-", stdin=text)
 
 
