@@ -150,8 +150,8 @@ class Volumes:
         for name in sorted(names):
             try:
                 volumes.append(self.get(name))
-            except NotFound:
-                continue  # removed meanwhile
+            except (NotFound, InvalidRequest):
+                continue  # removed meanwhile, or somebody else's file
         return volumes
 
     def remove(self, name: str) -> None:

@@ -206,6 +206,10 @@ def test_layers_that_a_build_has_made_are_as_their_blobs_say(store, images, tmp_
 
 def test_what_killed_commands_left_is_no_damage(store):
     data = f"{store.home}/data"
+    os.makedirs(f"{data}/volumes/.stray")
+    assert store("volume", "ls", "-q").stdout == ""
+    assert store("system", "df").exit_code == 0
+    os.rmdir(f"{data}/volumes/.stray")
     os.mkdir(f"{data}/scratch/layer-0000")
     with open(f"{data}/images/blobs/sha256/{'0' * 64}.aa.tmp", "w", encoding="ascii"):
         pass
