@@ -13,7 +13,8 @@ from stat import S_IFMT, S_IMODE, S_ISDIR, S_ISLNK
 from rootless.build.patterns import component_matcher, has_wildcards, unescaped
 from rootless.dockerfile.ignore import Ignore
 from rootless.errors import BuildFailed, NotFound
-from rootless.kernel.mount import RESOLVE_IN_ROOT, RESOLVE_NO_MAGICLINKS, open_in_root
+from rootless.kernel.mount import open_in_root
+from rootless.kernel.openat2 import RESOLVE_IN_ROOT, RESOLVE_NO_MAGICLINKS
 from rootless.owners import true_stat
 from rootless.storage.attributes import read_xattrs
 from rootless.typed import TYPE_CHECKING, NamedTuple

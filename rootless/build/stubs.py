@@ -12,7 +12,8 @@ import posixpath
 from stat import S_ISCHR, S_ISDIR, S_ISLNK
 
 from rootless.build.placement import Placement
-from rootless.kernel.mount import RESOLVE_BENEATH, RESOLVE_NO_SYMLINKS, open_in_root
+from rootless.kernel.mount import open_in_root
+from rootless.kernel.openat2 import RESOLVE_BENEATH, RESOLVE_NO_SYMLINKS
 from rootless.storage.attributes import Owners
 from rootless.typed import TYPE_CHECKING, NamedTuple
 from rootless.userns import enter

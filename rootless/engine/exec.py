@@ -12,6 +12,7 @@ from rootless.engine.surroundings import (
 )
 from rootless.errors import Conflict
 from rootless.kernel import mount
+from rootless.kernel.openat2 import RESOLVE_IN_ROOT, RESOLVE_NO_MAGICLINKS
 from rootless.lean import signal
 from rootless.runtime import container as store
 from rootless.runtime import launch, supervise
@@ -155,7 +156,7 @@ def _identity(pid: int) -> tuple[str, str]:
                 root,
                 name,
                 os.O_RDONLY | os.O_NONBLOCK,
-                resolve=mount.RESOLVE_IN_ROOT | mount.RESOLVE_NO_MAGICLINKS,
+                resolve=RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS,
             )
         except OSError:
             texts.append("")

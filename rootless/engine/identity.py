@@ -9,6 +9,7 @@ from stat import S_ISREG
 from rootless import files
 from rootless.errors import InvalidRequest
 from rootless.kernel import mount
+from rootless.kernel.openat2 import RESOLVE_BENEATH, RESOLVE_NO_SYMLINKS
 from rootless.runtime.users import MAX_FILE_BYTES, User, find_group, find_user
 from rootless.typed import TYPE_CHECKING
 
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
     from rootless.rootfs import Rootfs
     from rootless.userns.idmap import IdMap
 
-_BENEATH = mount.RESOLVE_BENEATH | mount.RESOLVE_NO_SYMLINKS
+_BENEATH = RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS
 
 
 def who_runs(

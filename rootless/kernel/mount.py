@@ -17,6 +17,10 @@ from ctypes import (
 )
 
 from rootless.kernel.libc import function, system_call
+from rootless.kernel.openat2 import (
+    RESOLVE_IN_ROOT,
+    openat2,
+)
 
 MS_RDONLY = 1
 MS_NOSUID = 2
@@ -54,17 +58,10 @@ MOUNT_ATTR_NODEV = 4
 MOUNT_ATTR_NOEXEC = 8
 MOUNT_ATTR_NOSYMFOLLOW = 0x200000
 
-RESOLVE_NO_XDEV = 1
-RESOLVE_NO_MAGICLINKS = 2
-RESOLVE_NO_SYMLINKS = 4
-RESOLVE_BENEATH = 8
-RESOLVE_IN_ROOT = 16
-_PATIENCE = 1000
 
 # The same numbers on every architecture that Linux gained since 2018, and on x86_64 and aarch64.
 _SYS_OPEN_TREE = 428
 _SYS_MOVE_MOUNT = 429
-_SYS_OPENAT2 = 437
 _SYS_MOUNT_SETATTR = 442
 _SYS_PIVOT_ROOT = {"x86_64": 155}.get(os.uname().machine, 41)
 
@@ -73,10 +70,6 @@ _umount2 = function("umount2", c_char_p, c_int)
 _pivot_root = system_call(_SYS_PIVOT_ROOT, c_char_p, c_char_p)
 _open_tree = system_call(_SYS_OPEN_TREE, c_int, c_char_p, c_uint)
 _move_mount = system_call(_SYS_MOVE_MOUNT, c_int, c_char_p, c_int, c_char_p, c_uint)
-
-
-class _OpenHow(Structure):
-    _fields_ = (("flags", c_uint64), ("mode", c_uint64), ("resolve", c_uint64))
 
 
 class _MountAttributes(Structure):
@@ -88,7 +81,6 @@ class _MountAttributes(Structure):
     )
 
 
-_openat2 = system_call(_SYS_OPENAT2, c_int, c_char_p, POINTER(_OpenHow), c_size_t)
 _mount_setattr = system_call(
     _SYS_MOUNT_SETATTR, c_int, c_char_p, c_uint, POINTER(_MountAttributes), c_size_t
 )
@@ -156,16 +148,8 @@ def open_in_root(
     root: int, path: str, flags: int, mode: int = 0, *, resolve: int = RESOLVE_IN_ROOT
 ) -> int:
     """openat2(2): open ``path`` as if ``root`` were "/" - no link leads out of it."""
-    how = _OpenHow(flags | os.O_CLOEXEC, mode, resolve)
     name = path.encode(errors="surrogateescape")
-    for _ in range(_PATIENCE):
-        try:
-            return _openat2(root, name, byref(how), sizeof(how), path=path)
-        except BlockingIOError:
-            # Somewhere on the machine a rename or mount happened beside a "..": the kernel could not
-            # rule out that it led outside, and asks to try again.
-            continue
-    return _openat2(root, name, byref(how), sizeof(how), path=path)
+    return openat2(root, name, flags=flags, mode=mode, resolve=resolve)
 
 
 class _Statfs(Structure):

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import os
 from ctypes import Structure, byref, c_char_p, c_int, c_size_t, c_uint64, c_void_p, sizeof
-from errno import EAGAIN, EINVAL, ELOOP, ENOENT, ENOSYS, EPERM
+from errno import EINVAL, ELOOP, ENOENT, ENOSYS, EPERM
 
 from rootless.kernel.libc import system_call
 
 _SYS_OPENAT2 = 437
-_TRIES = 16
+_PATIENCE = 1000
 _MAX_LINKS = 40  # path_resolution(7)
 
 RESOLVE_NO_XDEV = 0x01
@@ -33,7 +33,17 @@ def openat2(directory: int, path: bytes, *, flags: int, resolve: int, mode: int 
     where the path leaves what ``resolve`` allows.
     """
     how = _OpenHow(flags | os.O_CLOEXEC, mode, resolve)
-    return _openat2(directory, path or b".", byref(how), sizeof(how), path=os.fsdecode(path))
+    for tries_left in range(_PATIENCE, -1, -1):
+        try:
+            return _openat2(
+                directory, path or b".", byref(how), sizeof(how), path=os.fsdecode(path)
+            )
+        except BlockingIOError:
+            # EAGAIN: something was renamed or mounted, anywhere, while a ".." was resolved; the kernel
+            # could not rule out that it led outside, and asks to try again.
+            if not tries_left:
+                raise
+    raise AssertionError  # not reached
 
 
 def open_in_root(root: int, path: bytes, *, flags: int, mode: int = 0) -> int:
@@ -42,22 +52,14 @@ def open_in_root(root: int, path: bytes, *, flags: int, mode: int = 0) -> int:
     Symbolic links are followed inside it, ``..`` stops at it, and /proc's magic links are refused.
     A last component that is a link is followed unless ``flags`` has O_NOFOLLOW.
     """
-    for _ in range(_TRIES):
-        try:
-            return openat2(
-                root,
-                path,
-                flags=flags,
-                mode=mode,
-                resolve=RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS,
-            )
-        except OSError as error:
-            # EAGAIN: something was renamed or mounted, anywhere, while a ".." was resolved.
-            # EPERM: a seccomp filter older than the call.
-            if error.errno not in (EAGAIN, ENOSYS, EPERM):
-                raise
-            if error.errno != EAGAIN:
-                break
+    try:
+        return openat2(
+            root, path, flags=flags, mode=mode, resolve=RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS
+        )
+    except OSError as error:
+        # EPERM: a seccomp filter older than the call.
+        if error.errno not in (ENOSYS, EPERM):
+            raise
     return _walk(root, path, flags, mode)
 
 

@@ -12,7 +12,8 @@ from stat import S_IMODE, S_ISDIR
 
 from rootless import files
 from rootless.kernel import mount
-from rootless.kernel.mount import MS_PRIVATE, MS_REC, RESOLVE_BENEATH, RESOLVE_NO_MAGICLINKS
+from rootless.kernel.mount import MS_PRIVATE, MS_REC
+from rootless.kernel.openat2 import RESOLVE_BENEATH, RESOLVE_NO_MAGICLINKS
 from rootless.runtime.operations import attach, attribute_words
 from rootless.runtime.targets import PLAIN, open_mount_point
 from rootless.typed import TYPE_CHECKING, NamedTuple

@@ -6,7 +6,7 @@ import errno
 import os
 
 from rootless.kernel import mount
-from rootless.kernel.mount import RESOLVE_IN_ROOT, RESOLVE_NO_MAGICLINKS, RESOLVE_NO_SYMLINKS
+from rootless.kernel.openat2 import RESOLVE_IN_ROOT, RESOLVE_NO_MAGICLINKS, RESOLVE_NO_SYMLINKS
 
 PLAIN = RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS
 NO_LINKS = PLAIN | RESOLVE_NO_SYMLINKS
