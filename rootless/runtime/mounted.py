@@ -60,20 +60,27 @@ def _serve(rootfs: Rootfs, root: Root) -> None:
         if os.access(path := f"{directory}/fuse-overlayfs", os.X_OK)
     )
     read_end, write_end = link.descriptor_pair()
+    unshared_read, unshared_write = os.pipe2(os.O_CLOEXEC)
     argv = fuse_arguments(rootfs, program)
     if os.fork() == 0:
         try:
             process.set_parent_death_signal(9)
             os.close(write_end)
+            # Before there is the mount: it would keep us alive, and may lie above the layers that we
+            # are about to open, so that we would wait for ourselves.
+            namespace.unshare(namespace.CLONE_NEWNS)
+            os.write(unshared_write, b"U")
             (fd,) = link.receive_descriptors(read_end) or (-1,)
             null = os.open("/dev/null", os.O_RDWR)
             for standard in (0, 1, 2):
                 os.dup2(null, standard)
             os.dup2(fd, 3)
             process.close_from(4)
-            namespace.unshare(namespace.CLONE_NEWNS)  # without the mount, which would keep us alive
             os.execve(argv[0], argv, {})
         finally:
             os._exit(125)
     os.close(read_end)
+    os.close(unshared_write)
+    os.read(unshared_read, 1)  # nothing, should it have failed: then the mount will not answer
+    os.close(unshared_read)
     root.fuse = write_end

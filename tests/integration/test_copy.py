@@ -234,3 +234,15 @@ def test_podman_agrees_on_where_things_go(images, place, podman):
         expected = "f\n" if source == "file" else "one\n"
         assert _content(f"{place}/out/{number}/{found}") == expected, (source, target)
     podman("rm", "copy")
+
+
+@pytest.mark.parametrize("driver", ["fuse-overlayfs", "vfs"])
+def test_other_drivers_are_mounted_for_the_moment(rootless, busybox, tmp_path, needs_fuse, driver):
+    (tmp_path / "x").write_text("from outside\n")
+    env = {"ROOTLESS_STORAGE_DRIVER": driver}
+    rootless("create", "--name", "driven", "--network", "none", busybox, "cat", "/root/x", env=env)
+    rootless("cp", f"{tmp_path}/x", "driven:/root/x", env=env, timeout_s=60)
+    assert rootless("start", "-a", "driven", env=env).stdout == "from outside\n"
+    rootless("cp", "driven:/root/x", f"{tmp_path}/back", env=env, timeout_s=60)
+    assert _content(f"{tmp_path}/back") == "from outside\n"
+    rootless("rm", "driven", env=env)
