@@ -167,8 +167,9 @@ class Monitor:
             for fd in set(stdio):
                 os.close(fd)
         self.standing.pid = created.pid
-        if self.watch.cgroup is not None:
+        if self.watch.cgroup is not None and self.standing.cgroup != self.watch.cgroup.path:
             self.standing.cgroup = self.watch.cgroup.path  # a scope has its place only now
+            self.standing.oom_kills = 0
         self._let_start(created)
         if self.watch.pidfile:
             files.write_atomic(self.watch.pidfile, f"{created.pid}\n".encode(), mode=0o644)

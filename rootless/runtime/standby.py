@@ -35,6 +35,7 @@ _PLAIN = (
     "terminal",
     "deadline",
     "restarts",
+    "oom_kills",
     "again",
     "started",
     "lifeline",

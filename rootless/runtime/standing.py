@@ -81,6 +81,7 @@ class Standing:
         self.network_fds: tuple[int, ...] = ()  # to watch, while the network works
         self.deadline = 0.0
         self.restarts = 0
+        self.oom_kills = 0  # what the cgroup has counted in earlier runs
         self.again = False  # an unhealthy container is to be started anew, whatever its policy
         self.health: Health | None = None
         self.started = ""  # RFC 3339
@@ -373,7 +374,10 @@ class Standing:
         try:
             os.unlink(f"{self.place.run_directory}/{_OOM_FILE}")
         except FileNotFoundError:
-            return bool(self.cgroup) and Cgroup(self.cgroup).oom_kills() > 0
+            if not self.cgroup:
+                return False
+            before, self.oom_kills = self.oom_kills, Cgroup(self.cgroup).oom_kills()
+            return self.oom_kills > before
         return True
 
     def end(self, code: int) -> None:

@@ -97,6 +97,18 @@ def test_out_of_memory_in_a_scope_is_reported(login, machine, needs_user_manager
     assert "out of memory" in text
 
 
+def test_out_of_memory_in_an_earlier_run_does_not_count_for_a_later_one(
+    machine, needs_cgroup_controllers
+):
+    once = f"[ -e /tmp/again ] && exit 3; touch /tmp/again; {EAT}"
+    machine("run", "-d", "--name", "once", "--network", "none", "--memory", "32m", "--memory-swap",
+            "32m", "--restart", "on-failure:1", IMAGE, "sh", "-c", once)  # fmt: skip
+    assert machine("wait", "once", timeout_s=90).stdout == "3\n"
+    state = json.loads(machine("inspect", "once").stdout)[0]["State"]
+    machine("rm", "once")
+    assert not state["OOMKilled"]
+
+
 def test_a_slice_can_be_chosen(login, needs_user_manager):
     code, text = login("run", "-d", "--rm", "--name", "sliced", "--network", "none",
                        "--cgroup-parent", "batch.slice", IMAGE, "sleep", "60")  # fmt: skip
