@@ -164,12 +164,16 @@ def _linux(options: ContainerOptions, id_map: IdMap, namespaces: list[Namespace]
         "gidMappings": _mappings(id_map.gids),
         "maskedPaths": list(masked),
         "readonlyPaths": list(read_only),
-        "sysctl": {**_network_sysctls(id_map, namespaces), **dict(options.sysctls)},
+        "sysctl": {**_usual_sysctls(options, id_map, namespaces), **dict(options.sysctls)},
     }
 
 
-def _network_sysctls(id_map: IdMap, namespaces: list[Namespace]) -> dict[str, str]:
+def _usual_sysctls(
+    options: ContainerOptions, id_map: IdMap, namespaces: list[Namespace]
+) -> dict[str, str]:
     """As docker has it: in a network of its own any user may ping and listen on any port."""
+    if "subset=pid" in options.proc_options:
+        return {}  # that /proc has no sys to write to
     if not any(each["type"] == "network" and "path" not in each for each in namespaces):
         return {}
     last = id_map.gids[0]

@@ -158,6 +158,55 @@ def test_an_option_loosens_only_what_it_names(inside: Inside, option: str):
     assert answer["masked"] is not option.startswith("unmask")
 
 
+@pytest.mark.parametrize(
+    ("option", "seen"),
+    [
+        ("proc-opts=hidepid=2", "'hidepid' in mounts and os.path.exists('/proc/sys')"),
+        ("proc-opts=hidepid=2,subset=pid", "not os.path.exists('/proc/sys')"),
+        ("mask=/etc", "os.listdir('/etc') == []"),
+        ("unmask=/proc/timer_list", "os.stat('/proc/timer_list').st_rdev == 0"),
+        ("systempaths=unconfined", "os.access('/proc/sys/kernel/hostname', os.F_OK)"),
+        ("label=disable", "True"),
+        ("apparmor=unconfined", "True"),
+        ("landlock=full", "syscall('mount', b'x', b'/tmp', b'tmpfs', 0, None) == 'EPERM'"),
+    ],
+)
+def test_a_security_option_has_its_effect(inside: Inside, option: str, seen: str):
+    code = f"""
+    mounts = read("/proc/self/mounts")
+    report(seen={seen})
+    """
+    assert inside(code, f"--security-opt={option}")["seen"] is True
+
+
+@pytest.mark.parametrize(
+    "option",
+    [
+        *(
+            "label=type:x_t",
+            "label=level:s0",
+            "apparmor=mine",
+            "proc-opts=newinstance",
+            "landlock=some",
+        ),
+        *(
+            "systempaths=none",
+            "seccomp=/nonexistent",
+            "seccomp=",
+            "mask=etc",
+            "mask=/a/../b",
+            "unmask=x",
+        ),
+        *("no-new-privileges=maybe", "credentialspec=x", "selinux=x", "", "=", "mask"),
+    ],
+)
+def test_a_security_option_that_cannot_be_enforced_is_an_error(inside: Inside, option: str):
+    said = inside.rootless.fails(
+        "run", "--rm", "--network=none", f"--security-opt={option}", inside.image, "true"
+    )
+    assert said.startswith("Error: ")
+
+
 KEYRING = """
     import os
     session = syscall("keyctl", 0, -3, 0)
