@@ -92,12 +92,12 @@ def test_all_tags_go_up_and_come_down(rootless: Rootless, fresh_rootless: Rootle
     assert "without tag" in fresh_rootless.fails("pull", "--all-tags", f"{name}:1")
 
 
-def test_layers_are_packed_anew_once_and_remembered(rootless: Rootless, images: Images):
-    rootless("pull", "-q", images.busybox)
+def test_layers_are_packed_anew_once_and_remembered(fresh_rootless: Rootless, images: Images):
+    fresh_rootless("pull", "-q", images.busybox)
     target = f"{images.registry.address}/packed/busybox"
-    first = rootless("push", images.busybox, f"{target}:1", "--compression-format", "zstd")
+    first = fresh_rootless("push", images.busybox, f"{target}:1", "--compression-format", "zstd")
     assert "compressing" in first.stderr
-    again = rootless("push", images.busybox, f"{target}:2", "--compression-format", "zstd")
+    again = fresh_rootless("push", images.busybox, f"{target}:2", "--compression-format", "zstd")
     assert "compressing" not in again.stderr
     manifest = json.loads(raw_manifest(f"{target}:1"))
     assert [each["mediaType"] for each in manifest["layers"]] == [f"{oci.LAYER}+zstd"]
