@@ -212,16 +212,19 @@ def _has_start(mount: RunMount) -> bool:
 
 
 def _new_cache(data: str, mount: RunMount, start: Bind | None) -> None:
-    """Make a cache directory with what it starts with (INSIDE the user namespace)."""
-    unfinished = f"{data}.new"
-    files.remove_tree(unfinished, missing_ok=True)
-    if start is None:
-        os.mkdir(unfinished)
-    else:
-        start.copy_to(unfinished)
-    os.chown(unfinished, mount.uid, mount.gid)
-    os.chmod(unfinished, mount.mode or 0o755)
-    try:
-        os.rename(unfinished, data)
-    except OSError:  # another build was first
+    """Make a cache directory with what it starts with (INSIDE the user namespace), unless it is there.
+
+    RUNs that share it begin together; the first one makes it and the others wait.
+    """
+    with files.lock(f"{os.path.dirname(data)}/making.lock"):
+        if os.path.exists(data):
+            return
+        unfinished = f"{data}.new"
         files.remove_tree(unfinished, missing_ok=True)
+        if start is None:
+            os.mkdir(unfinished)
+        else:
+            start.copy_to(unfinished)
+        os.chown(unfinished, mount.uid, mount.gid)
+        os.chmod(unfinished, mount.mode or 0o755)
+        os.rename(unfinished, data)
