@@ -93,9 +93,11 @@ def as_user(arguments: list[str]) -> int:
     if not arguments and wants_machine():
         stages.append("--machine")
     path = [str(Path(environments[0]).parent), os.environ.get("PATH", "/usr/bin:/bin"), "/usr/sbin"]
-    environment = {**os.environ, "PATH": ":".join(path)}
     command = [*delegated(), *stages, "--", *arguments]
-    return subprocess.run(command, env=environment, check=False).returncode
+    with testbed.scratch_directory() as scratch:
+        environment = {**os.environ, "PATH": ":".join(path), "TMPDIR": str(scratch)}
+        environment.setdefault("XDG_RUNTIME_DIR", str(scratch / "runtime"))
+        return subprocess.run(command, env=environment, check=False).returncode
 
 
 def delegated() -> list[str]:

@@ -10,11 +10,11 @@ import fcntl
 import glob
 import os
 import pwd
+import secrets
 import shutil
 import stat
 import subprocess
 import sys
-import tempfile
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -161,6 +161,22 @@ def readable_checkout(user: pwd.struct_passwd) -> Path:
     return copy
 
 
+@contextmanager
+def scratch_directory() -> Iterator[Path]:
+    """A folder for temporary files, removed at the end with all that is in it.
+
+    Short, because names of sockets end at 108 bytes and podman refuses a runtime directory above 50;
+    without underscores, because a path becomes the name of an image and may not end in one there.
+    """
+    place = Path("/var/tmp", f"rt-{secrets.token_hex(4)}")
+    place.mkdir(mode=0o700)
+    Path(place, "runtime").mkdir(mode=0o700)
+    try:
+        yield place
+    finally:
+        shutil.rmtree(place, ignore_errors=True)
+
+
 def run_as(
     user: pwd.struct_passwd, command: list[str], *, checkout: Path, passed_on: tuple[str, ...] = ()
 ) -> int:
@@ -169,9 +185,8 @@ def run_as(
     The first word is the interpreter of a virtual environment; its programs come first on PATH.
     Everything that the command leaves in the folder is removed, whoever owns it.
     """
-    with tempfile.TemporaryDirectory(prefix="rt-", dir="/var/tmp") as scratch:
-        runtime = Path(scratch, "runtime")
-        runtime.mkdir(mode=0o700)
+    with scratch_directory() as scratch:
+        runtime = scratch / "runtime"
         for owned in (scratch, runtime):
             os.chown(owned, user.pw_uid, user.pw_gid)
         programs = f"{Path(command[0]).parent}:/usr/local/bin:/usr/bin:/bin"

@@ -48,6 +48,7 @@ def buildah(tmp_path_factory, registries_conf, images) -> Iterator[Buildah]:
         peer("pull", "-q", "--tls-verify=false", reference)
         peer("tag", reference, f"docker.io/library/{name}:latest")
     yield peer
+    peer.stop()
     remove_as_owner(directory)
 
 

@@ -126,15 +126,7 @@ def case_volume(case):
     return "v-" + "".join(c for c in case.name if c.isalnum())
 
 
-def some_now(cases):
-    """podman takes seconds for each: every eighth case always, the others with ``-m show``."""
-    return [
-        pytest.param(case, id=case.name, marks=[pytest.mark.show] if number % 8 else [])
-        for number, case in enumerate(cases)
-    ]
-
-
-@pytest.mark.parametrize("case", some_now(CASES))
+@pytest.mark.parametrize("case", CASES, ids=[case.name for case in CASES])
 def test_as_podman_does_it(case, pair, rootless, podman, tmp_path):
     mine = host_directory(tmp_path / "ours")
     theirs = host_directory(tmp_path / "theirs")

@@ -49,7 +49,7 @@ def test_blobs_that_are_there_or_near_are_not_sent(rootless: Rootless, images: I
 
 
 def test_podman_skopeo_and_umoci_take_what_we_built_and_pushed(
-    rootless: Rootless, images: Images, podman: Podman, tmp_path
+    rootless: Rootless, images: Images, podman: Podman, tmp_path, needs_cgroup_delegation
 ):
     (tmp_path / "Dockerfile").write_text(
         f"FROM {images.layered}\nRUN rm /data/kept && mkdir /new && echo made >/new/file\n"

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
+import shutil
 import subprocess
 from typing import TYPE_CHECKING
 
 from tests.support import trees
-from tests.support.podman import configuration
+from tests.support.podman import configuration, runtime_directory
 
 if TYPE_CHECKING:
     from tests.support.trees import Built
@@ -19,10 +21,9 @@ class Buildah:
 
     def __init__(self, directory: str, registries_conf: str):
         self.directory = directory
-        os.makedirs(f"{directory}/runtime", mode=0o700, exist_ok=True)
         self.environment = {
             **{name: os.environ[name] for name in ("HOME", "PATH")},
-            "XDG_RUNTIME_DIR": f"{directory}/runtime",
+            "XDG_RUNTIME_DIR": runtime_directory(),
             # Neither a container runtime nor cgroups are what is compared.
             "BUILDAH_ISOLATION": "chroot",
             "CONTAINERS_REGISTRIES_CONF": registries_conf,
@@ -40,6 +41,14 @@ class Buildah:
         )
         assert done.returncode == 0, f"buildah {' '.join(argv)}: {done.stdout}{done.stderr}"
         return done.stdout.strip()
+
+    def stop(self) -> None:
+        """Remove what buildah leaves outside its store: a few empty directories in /tmp, too."""
+        shutil.rmtree(self.environment["XDG_RUNTIME_DIR"], ignore_errors=True)
+        for name in ("podman-run", "containers-user", "storage-run"):
+            for place, _, _ in os.walk(f"/tmp/{name}-{os.getuid()}", topdown=False):
+                with contextlib.suppress(OSError):
+                    os.rmdir(place)
 
     @property
     def version(self) -> tuple[int, ...]:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
+import tempfile
 
 # What a fair comparison needs, as ``podman info`` prints it.
 FORMAT = (
@@ -35,6 +37,17 @@ def configuration(directory: str) -> dict[str, str]:
     }
 
 
+def runtime_directory() -> str:
+    """A new XDG_RUNTIME_DIR for podman or buildah.
+
+    podman takes none of more than 50 bytes: it then waits 20 s in each command for a file that never
+    comes, and puts its own into /tmp.
+    """
+    made = tempfile.mkdtemp(prefix="p")
+    assert len(made) <= 50, f"too long for podman: {made}"
+    return made
+
+
 def unfair(shown: str, directory: str) -> str | None:
     """What of ``podman info --format FORMAT`` is not as configured; None when all is."""
     driver, native, runtime, root = (shown.split() + [""] * 4)[:4]
@@ -49,10 +62,9 @@ class Podman:
     def __init__(self, directory: str):
         self.environment = {
             **{name: os.environ[name] for name in ("HOME", "PATH")},
-            "XDG_RUNTIME_DIR": f"{directory}/runtime",
+            "XDG_RUNTIME_DIR": runtime_directory(),
             **configuration(directory),
         }
-        os.makedirs(f"{directory}/runtime", mode=0o700, exist_ok=True)
         wrong = unfair(self("info", "--format", FORMAT), directory)
         assert wrong is None, wrong
 
@@ -72,3 +84,4 @@ class Podman:
     def stop(self) -> None:
         """End the process that keeps podman's namespaces."""
         self("system", "migrate")
+        shutil.rmtree(self.environment["XDG_RUNTIME_DIR"], ignore_errors=True)
