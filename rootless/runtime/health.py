@@ -103,6 +103,7 @@ class Health:
         try:
             os.set_blocking(write_end, True)
             created = launch.create(self._plan(pid), (null, write_end, write_end))
+            self._supervisor = created.supervisor
             launch.start(created)
         except (RootlessError, OSError) as error:
             self._finish(126, str(error))
@@ -110,7 +111,7 @@ class Health:
         finally:
             os.close(null)
             os.close(write_end)
-        self._child, self._supervisor = created.pid, created.supervisor
+        self._child = created.pid
         self._pidfd = os.pidfd_open(created.pid)
         self.next_time = time.monotonic() + self._options.timeout_s
 

@@ -11,7 +11,7 @@ from _socket import AF_UNIX, CMSG_SPACE, SOCK_CLOEXEC, SOCK_SEQPACKET, socket, s
 from rootless.errors import LaunchFailed
 from rootless.kernel import process, trace
 from rootless.runtime import handshake, stage
-from rootless.typed import TYPE_CHECKING, NamedTuple, NoReturn
+from rootless.typed import TYPE_CHECKING, Any, NamedTuple, NoReturn
 from rootless.userns.enter import write_maps
 
 if TYPE_CHECKING:
@@ -86,7 +86,7 @@ def create(
         return Created(plan, pid, ours, _expect_ready(plan, ours), supervisor)
     except BaseException:
         ours.close()
-        for child in (pid, forker, supervisor):
+        for child in (forker, pid, supervisor):  # the others are our children once that one is gone
             if child:
                 kill(child)
         raise
@@ -112,9 +112,10 @@ def _start_fuse(plan: LaunchPlan) -> int:
 
 
 def start(created: Created) -> None:
-    """Let init drop its privileges and execute the program; returns when it runs.
+    """Let init drop its privileges and execute the program; returns when it runs, or has ended already.
 
-    Raises LaunchFailed: 127 when the program is not there, 126 when it cannot be executed.
+    Raises LaunchFailed: 127 when the program is not there, 126 when it cannot be executed.  After any
+    exception the process is reaped: left dead in its pid namespace it would keep that from ending.
     """
     channel = created.channel
     try:
@@ -126,7 +127,7 @@ def start(created: Created) -> None:
             message = channel.recv(64)
     except (BrokenPipeError, ConnectionResetError):
         message = b""
-    except LaunchFailed:
+    except BaseException:
         kill(created.pid)
         raise
     finally:
@@ -149,14 +150,23 @@ def _watch_exec(pid: int) -> None:
         os.waitpid(pid, 0)
         if seen.si_status == _SIGTRAP:
             break
-        trace.resume(pid, 0 if seen.si_status in _STOPS else seen.si_status)
-    if trace.file_and_mount(f"/proc/{pid}/exe") == trace.file_and_mount("/proc/self/exe"):
+        _unless_gone(trace.resume, pid, 0 if seen.si_status in _STOPS else seen.si_status)
+    found = _unless_gone(trace.file_and_mount, f"/proc/{pid}/exe")
+    if found == trace.file_and_mount("/proc/self/exe"):
         raise LaunchFailed(
             "the program leads to the interpreter that runs rootless, by /proc/self/exe",
             hint="the image is made to attack whoever runs it",
             exit_code=126,
         )
-    trace.detach(pid)
+    _unless_gone(trace.detach, pid)
+
+
+def _unless_gone(act: Callable[..., Any], *arguments: object) -> Any:
+    """Do that to a process that anybody may kill at any moment; None where it was."""
+    try:
+        return act(*arguments)
+    except (ProcessLookupError, FileNotFoundError):
+        return None
 
 
 def kill(pid: int) -> None:
