@@ -57,6 +57,30 @@ def read_bytes(path: str) -> bytes:
         return file.readall()
 
 
+def text_or_empty(path: str) -> str:
+    """The text of a file, whatever bytes are in it; empty where it is missing or may not be read."""
+    try:
+        return read_bytes(path).decode(errors="replace")
+    except OSError:
+        return ""
+
+
+def names_in(directory: str) -> list[str]:
+    """What lies in a directory, sorted; nothing where there is no such directory."""
+    try:
+        return sorted(os.listdir(directory))
+    except (FileNotFoundError, NotADirectoryError):
+        return []
+
+
+def discard(path: str) -> None:
+    """Unlink a file that may be gone already."""
+    try:
+        os.unlink(path)
+    except FileNotFoundError:
+        pass
+
+
 def sync_directory(path: str) -> None:
     """Make renames and links in the directory durable."""
     fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 
-from rootless import probes
+from rootless import files, probes
 from rootless.lean import cached_property
 from rootless.typed import TYPE_CHECKING
 from rootless.userns import idmap
@@ -57,11 +57,13 @@ class HostFacts:
         return probes.remembered(self._paths.cache, name, facts, probe, fresh=self._fresh)
 
     def _wide_maps(self) -> tuple[IdMap, ...]:
-        uid_map = _read("/proc/self/uid_map")
+        uid_map = files.text_or_empty("/proc/self/uid_map")
         if self.uid == 0 and _holds(_CAP_SETUID):
             uids, gids = (
                 idmap.for_super_user(
-                    _read(f"/proc/self/{kind}_map"), _read(f"/etc/sub{kind}"), self.user
+                    files.text_or_empty(f"/proc/self/{kind}_map"),
+                    files.text_or_empty(f"/etc/sub{kind}"),
+                    self.user,
                 )
                 for kind in ("uid", "gid")
             )
@@ -73,9 +75,9 @@ class HostFacts:
         return (idmap.IdMap(uids, gids, "helpers"),)
 
     def _subordinate(self, path: str) -> tuple[tuple[int, int], ...]:
-        return idmap.subordinate_ranges(_read(path), self.user, self.uid) or self._ask_getsubids(
-            path
-        )
+        return idmap.subordinate_ranges(
+            files.text_or_empty(path), self.user, self.uid
+        ) or self._ask_getsubids(path)
 
     def has_range(self, path: str) -> bool:
         """Whether ``path`` (/etc/subuid or /etc/subgid), or a directory service, gives the user ids."""
@@ -84,7 +86,7 @@ class HostFacts:
     def _ask_getsubids(self, path: str) -> tuple[tuple[int, int], ...]:
         """Ranges that a directory service gives (getsubids(1)); only asked where the files have none."""
         program = self.find_program("getsubids")
-        nss = _read("/etc/nsswitch.conf")
+        nss = files.text_or_empty("/etc/nsswitch.conf")
         if program is None or "subid:" not in nss:
             return ()
         import subprocess
@@ -122,7 +124,11 @@ class HostFacts:
     @cached_property
     def notification_loss(self) -> str:
         """Why system calls of a container cannot be answered by a process of ours; empty where they can."""
-        filters = [line for line in _read("/proc/self/status").splitlines() if "Seccomp" in line]
+        filters = [
+            line
+            for line in files.text_or_empty("/proc/self/status").splitlines()
+            if "Seccomp" in line
+        ]
         return self._ask(
             "notification",
             (os.uname().release, filters),
@@ -168,7 +174,7 @@ class HostFacts:
 
     @cached_property
     def _kernel_files(self) -> tuple[str, str]:
-        lines = _read("/proc/self/mountinfo").splitlines()
+        lines = files.text_or_empty("/proc/self/mountinfo").splitlines()
         mounts = [line for line in lines if " /proc" in line or " /sys" in line]
         answer = self._ask(
             "kernel-files",
@@ -183,7 +189,7 @@ class HostFacts:
         """Why a container can have no network namespace of its own; empty where it can."""
         return self._ask(
             "network-namespace",
-            (_read("/proc/sys/user/max_net_namespaces"), self.id_map),
+            (files.text_or_empty("/proc/sys/user/max_net_namespaces"), self.id_map),
             lambda: probes.namespace_works(self.id_map, "network"),
         )
 
@@ -242,14 +248,6 @@ class HostFacts:
             if directory and os.access(path, os.X_OK):
                 return path
         return None
-
-
-def _read(path: str) -> str:
-    try:
-        with open(path, "rb", buffering=0) as file:
-            return file.readall().decode(errors="replace")
-    except OSError:
-        return ""
 
 
 def _holds(number: int) -> bool:

@@ -68,10 +68,7 @@ class Cache:
 
     def forget(self, key: Digest) -> None:
         """Remove a record that turned out to be wrong."""
-        try:
-            os.unlink(self._path(key))
-        except FileNotFoundError:
-            pass
+        files.discard(self._path(key))
 
     def remember_parts(
         self, slot: Digest, parts: Mapping[str, str], contents: Mapping[str, str]
@@ -100,7 +97,7 @@ class Cache:
 
     def records(self) -> Iterator[tuple[Digest, Record]]:
         """Every record of this user."""
-        for name in _names(self._directory):
+        for name in files.names_in(self._directory):
             key, _, suffix = name.partition(".")
             record = (
                 parse_record(self._read(f"{self._directory}/{name}")) if suffix == "json" else None
@@ -123,13 +120,6 @@ class Cache:
     def _write(self, path: str, content: Mapping[str, Any]) -> None:
         os.makedirs(os.path.dirname(path), mode=0o700, exist_ok=True)
         files.write_atomic(path, json.dumps(content).encode(), durable=False)
-
-
-def _names(directory: str) -> list[str]:
-    try:
-        return sorted(os.listdir(directory))
-    except FileNotFoundError:
-        return []
 
 
 def parse_record(document: Any) -> Record | None:

@@ -77,11 +77,7 @@ def _make(directory: str, cache_id: str) -> None:
 
 def stored(paths: Paths) -> Iterator[tuple[str, str]]:
     """Every cache: its id and its directory."""
-    try:
-        names = sorted(os.listdir(paths.mounts))
-    except FileNotFoundError:
-        return
-    for name in names:
+    for name in files.names_in(paths.mounts):
         directory = f"{paths.mounts}/{name}"
         try:
             cache_id = json.loads(files.read_bytes(f"{directory}/mount.json"))["id"]

@@ -10,6 +10,8 @@ from __future__ import annotations
 import os
 import sys
 
+from rootless import files
+
 FILE = "/etc/apparmor.d/rootless"
 _SYSCTL = "/proc/sys/kernel/apparmor_restrict_unprivileged_userns"
 _PASSED = "ROOTLESS_STARTED_BY"
@@ -19,7 +21,7 @@ _STARTERS = ("busybox", "toybox")
 
 def is_restricted() -> bool:
     """Whether programs without a profile are kept from user namespaces."""
-    return _read(_SYSCTL).strip() == "1"
+    return files.text_or_empty(_SYSCTL).strip() == "1"
 
 
 def pass_through() -> None:
@@ -29,7 +31,7 @@ def pass_through() -> None:
     """
     if not is_restricted() or os.geteuid() == 0 or os.environ.get(_PASSED):
         return
-    if _read("/proc/self/attr/current").strip("\0\n ") != "unconfined":
+    if files.text_or_empty("/proc/self/attr/current").strip("\0\n ") != "unconfined":
         return
     starter = find_starter()
     if starter is None or not sys.executable:
@@ -45,7 +47,7 @@ def pass_through() -> None:
 def find_starter() -> str | None:
     """The path of a program that has a profile with user namespaces and can execute us."""
     for name in _STARTERS:
-        text = _read(f"/etc/apparmor.d/{name}")
+        text = files.text_or_empty(f"/etc/apparmor.d/{name}")
         for line in text.splitlines():
             words = line.split()
             if words[:1] != ["profile"] or "flags=(unconfined)" not in line:
@@ -79,11 +81,3 @@ def profile() -> str:
 def install_command() -> str:
     """The one command that puts the profile in place."""
     return f"rootless doctor --apparmor-profile | sudo tee {FILE} && sudo apparmor_parser -r {FILE}"
-
-
-def _read(path: str) -> str:
-    try:
-        with open(path, encoding="utf-8", errors="replace") as file:
-            return file.read()
-    except OSError:
-        return ""

@@ -205,7 +205,7 @@ class BuildLauncher:
         texts = {
             "hostname": names.hostname(self._hostname),
             "resolv.conf": names.resolv_conf(
-                host=names.parse_resolver(_text("/etc/resolv.conf")),
+                host=names.parse_resolver(files.text_or_empty("/etc/resolv.conf")),
                 nameservers=attachment.nameservers,
                 dns=request.dns,
                 dns_search=request.dns_search,
@@ -217,7 +217,7 @@ class BuildLauncher:
                 addresses=tuple(each for each in (attachment.address, attachment.address6) if each),
                 host_address=attachment.host_address,
                 extra=tuple(names.parse_extra_host(each) for each in request.add_host),
-                base=None if backend.new_namespace else _text("/etc/hosts"),
+                base=None if backend.new_namespace else files.text_or_empty("/etc/hosts"),
             ),
         }
         mounts = []
@@ -227,13 +227,6 @@ class BuildLauncher:
             os.chmod(path, 0o644)
             mounts.append(Mount("bind", path, f"/etc/{name}", ("rbind", "rprivate")))
         return tuple(mounts)
-
-
-def _text(path: str) -> str:
-    try:
-        return files.read_bytes(path).decode(errors="replace")
-    except OSError:
-        return ""
 
 
 def _volume(text: str) -> Mount:

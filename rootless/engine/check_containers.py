@@ -86,7 +86,7 @@ def _check_container(checkup: Checkup, container: Container) -> None:
 def _check_names(checkup: Checkup) -> None:
     paths = checkup.engine.paths
     gone = 0
-    for name in _names(paths.names):
+    for name in files.names_in(paths.names):
         place = f"{paths.names}/{name}"
         try:
             owner = os.path.basename(os.readlink(place))
@@ -107,7 +107,7 @@ def _check_names(checkup: Checkup) -> None:
 
 def _check_volumes(checkup: Checkup) -> None:
     root = checkup.engine.paths.volumes
-    for name in _names(root):
+    for name in files.names_in(root):
         path = f"{root}/{name}"
         if not os.path.isdir(path):
             continue
@@ -123,7 +123,7 @@ def _check_volumes(checkup: Checkup) -> None:
 
 def _check_networks(checkup: Checkup) -> None:
     root = checkup.engine.paths.networks
-    for name in _names(root):
+    for name in files.names_in(root):
         if not name.endswith(".json"):
             continue
         checkup.count("networks")
@@ -138,10 +138,3 @@ def _check_networks(checkup: Checkup) -> None:
 
 def _read_json(path: str) -> Any:
     return json.loads(files.read_bytes(path))
-
-
-def _names(path: str) -> list[str]:
-    try:
-        return sorted(os.listdir(path))
-    except (FileNotFoundError, NotADirectoryError):
-        return []

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import stat
 
+from rootless import files
 from rootless.errors import ImageRefused, RootlessError, Unsupported
 from rootless.image.digest import Digest, Verifier, encoded, parse_digest
 from rootless.image.documents import INDEXES, MANIFESTS, parse_index, parse_manifest
@@ -74,8 +75,8 @@ def _check_blobs(checkup: Checkup, layout: Layout) -> Iterator[tuple[str, int]]:
 
 def stored_blobs(layout: Layout) -> Iterator[tuple[str, str]]:
     """Every file among the blobs with the digest that its name is; empty for one that names none."""
-    for algorithm in _names(f"{layout.path}/blobs"):
-        for name in _names(f"{layout.path}/blobs/{algorithm}"):
+    for algorithm in files.names_in(f"{layout.path}/blobs"):
+        for name in files.names_in(f"{layout.path}/blobs/{algorithm}"):
             try:
                 digest = str(parse_digest(f"{algorithm}:{name}"))
             except ImageRefused:
@@ -183,10 +184,3 @@ def _note_needless(checkup: Checkup, layout: Layout, sizes: dict[str, int]) -> N
         checkup.remnants.append(
             f"{len(needless)} blobs ({from_them} bytes) that nothing needs: rootless image prune"
         )
-
-
-def _names(path: str) -> list[str]:
-    try:
-        return sorted(os.listdir(path))
-    except (FileNotFoundError, NotADirectoryError):
-        return []

@@ -271,7 +271,7 @@ def _resolv_conf(attachment: Attachment, *, shares_host: bool, settings: dict[st
     # The resolver of user networks passes questions on to --dns itself.
     given = () if attachment.places and attachment.nameservers else tuple(settings.get("dns", ()))
     return names.resolv_conf(
-        host=names.parse_resolver(_read_text("/etc/resolv.conf")),
+        host=names.parse_resolver(files.text_or_empty("/etc/resolv.conf")),
         nameservers=attachment.nameservers,
         dns=given,
         dns_search=tuple(settings.get("dns_search", ())),
@@ -285,15 +285,8 @@ def _base_hosts(given: str | None, *, shares_host: bool) -> str | None:
     if given == "none":
         return ""
     if given not in (None, "image"):
-        return _read_text(given or "")
-    return _read_text("/etc/hosts") if shares_host else None
-
-
-def _read_text(path: str) -> str:
-    try:
-        return files.read_bytes(path).decode(errors="replace")
-    except OSError:
-        return ""
+        return files.text_or_empty(given or "")
+    return files.text_or_empty("/etc/hosts") if shares_host else None
 
 
 def refuse_in_use(name: str, users: list[str]) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import errno
 import os
 
-from rootless import probes
+from rootless import files, probes
 from rootless.engine import apparmor
 from rootless.engine.doctor_finding import BROKEN, LESS, WORKS, Finding, install
 from rootless.typed import TYPE_CHECKING
@@ -106,7 +106,7 @@ def _apparmor() -> tuple[str, str]:
 
 def _in_chroot() -> bool:
     """In a chroot no mount is on our own root, unless the chroot is a mount itself."""
-    mounts = _read("/proc/self/mountinfo").splitlines()
+    mounts = files.text_or_empty("/proc/self/mountinfo").splitlines()
     at_root = [line.split() for line in mounts if line.split()[4] == "/"]
     try:
         return not at_root or os.stat("/").st_ino != os.stat("/proc/1/root/.").st_ino
@@ -211,7 +211,7 @@ def _raise_limit(kind: str, value: int = 15000) -> str:
 
 
 def _status(field: str) -> str:
-    for line in _read("/proc/self/status").splitlines():
+    for line in files.text_or_empty("/proc/self/status").splitlines():
         name, _, value = line.partition(":")
         if name == field:
             return value.strip()
@@ -219,13 +219,5 @@ def _status(field: str) -> str:
 
 
 def _number(path: str) -> int | None:
-    text = _read(path).strip()
+    text = files.text_or_empty(path).strip()
     return int(text) if text.isdigit() else None
-
-
-def _read(path: str) -> str:
-    try:
-        with open(path, encoding="utf-8", errors="replace") as file:
-            return file.read()
-    except OSError:
-        return ""

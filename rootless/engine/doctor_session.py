@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 
-from rootless import probes
+from rootless import files, probes
 from rootless.engine.doctor_finding import LESS, WORKS, Finding, boot_with, install
 from rootless.kernel import landlock
 from rootless.typed import TYPE_CHECKING
@@ -104,7 +104,7 @@ def _linger(host: HostFacts) -> Finding:
 
 def _keyrings() -> Finding:
     """Keys of this user against the quota (keyrings(7)); a container of ours needs none of its own."""
-    for line in _read("/proc/key-users").splitlines():
+    for line in files.text_or_empty("/proc/key-users").splitlines():
         words = line.split()
         if words[0].rstrip(":") == str(os.getuid()) and len(words) >= 5:
             used, _, allowed = words[3].partition("/")
@@ -160,11 +160,3 @@ def _ping(engine: Engine, host: str) -> str:
     except (RootlessError, OSError) as error:
         return str(error)
     return ""
-
-
-def _read(path: str) -> str:
-    try:
-        with open(path, encoding="utf-8", errors="replace") as file:
-            return file.read()
-    except OSError:
-        return ""

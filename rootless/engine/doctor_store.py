@@ -176,7 +176,7 @@ def stacking(host: HostFacts, paths: Paths, tried: dict[str, str]) -> list[Findi
     release = tuple(int(each) for each in os.uname().release.split(".")[:2] if each.isdigit())
     if release >= (5, 11):
         remedy, who = "export ROOTLESS_HOME=/a/directory/on/ext4/or/xfs", "you"
-        if "overlay" not in _read("/proc/filesystems"):
+        if "overlay" not in files.text_or_empty("/proc/filesystems"):
             why, remedy, who = (
                 "the module overlay is not loaded",
                 "modprobe overlay",
@@ -300,12 +300,4 @@ def try_mounts(host: HostFacts, paths: Paths) -> dict[str, str]:
 
 
 def _mountinfo() -> str:
-    return _read("/proc/self/mountinfo")
-
-
-def _read(path: str) -> str:
-    try:
-        with open(path, encoding="utf-8", errors="replace") as file:
-            return file.read()
-    except OSError:
-        return ""
+    return files.text_or_empty("/proc/self/mountinfo")

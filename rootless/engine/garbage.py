@@ -87,8 +87,8 @@ def _parents(record: LayerRecord, records: dict[str, LayerRecord]) -> Iterator[s
 
 def unpacked_layers(engine: Engine) -> Iterator[tuple[str, str, LayerRecord]]:
     """Every unpacked layer: its directory, its chain id without algorithm, and its record, {} if damaged."""
-    for form in _names(engine.paths.layers):
-        for name in _names(f"{engine.paths.layers}/{form}"):
+    for form in files.names_in(engine.paths.layers):
+        for name in files.names_in(f"{engine.paths.layers}/{form}"):
             path = f"{engine.paths.layers}/{form}/{name}"
             try:
                 record: LayerRecord = json.loads(files.read_bytes(f"{path}/layer.json"))
@@ -117,7 +117,7 @@ def cached_layers(engine: Engine) -> tuple[set[str], set[str]]:
     """The blobs and the diff ids of the layers that the build cache knows."""
     blobs: set[str] = set()
     diff_ids: set[str] = set()
-    for name in _names(engine.paths.steps):
+    for name in files.names_in(engine.paths.steps):
         try:
             record = json.loads(files.read_bytes(f"{engine.paths.steps}/{name}"))
             blobs.add(record["digest"])
@@ -139,12 +139,5 @@ def _remove_downloads(engine: Engine) -> int:
 
 def _empty_trash(engine: Engine) -> None:
     """Somebody may be removing the same tree; then the two help each other, and a rest waits for the sweep."""
-    for name in _names(engine.paths.trash):
+    for name in files.names_in(engine.paths.trash):
         engine.layers.remove(f"{engine.paths.trash}/{name}")
-
-
-def _names(path: str) -> list[str]:
-    try:
-        return sorted(os.listdir(path))
-    except (FileNotFoundError, NotADirectoryError):
-        return []

@@ -52,10 +52,7 @@ def bury_the_dead(engine: Engine) -> None:
 
 
 def _entries(directory: str) -> list[str]:
-    try:
-        return [f"{directory}/{name}" for name in os.listdir(directory)]
-    except FileNotFoundError:
-        return []
+    return [f"{directory}/{name}" for name in files.names_in(directory)]
 
 
 def _sweep_container(engine: Engine, directory: str, parent: str | None) -> None:

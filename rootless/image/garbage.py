@@ -48,24 +48,17 @@ def collect(layout: Layout, keep: Iterable[str] = ()) -> list[tuple[Digest, int]
     removed = []
     with files.lock(f"{layout.path}/index.lock"):
         needed = {*reachable(layout), *keep}
-        for algorithm in _names_in(f"{layout.path}/blobs"):
-            for name in _names_in(f"{layout.path}/blobs/{algorithm}"):
+        for algorithm in files.names_in(f"{layout.path}/blobs"):
+            for name in files.names_in(f"{layout.path}/blobs/{algorithm}"):
                 path = f"{layout.path}/blobs/{algorithm}/{name}"
                 if f"{algorithm}:{name}" not in needed:
                     removed.append((Digest(f"{algorithm}:{name}"), os.lstat(path).st_size))
                     os.unlink(path)
         hexadecimal = {encoded(each) for each in needed}
-        for name in _names_in(f"{layout.path}/records"):
+        for name in files.names_in(f"{layout.path}/records"):
             if name.removesuffix(".json") not in hexadecimal:
                 os.unlink(f"{layout.path}/records/{name}")
-        for name in _names_in(layout.path):
+        for name in files.names_in(layout.path):
             if name.endswith(".tmp"):  # of a command that was killed while it wrote the index
                 os.unlink(f"{layout.path}/{name}")
     return removed
-
-
-def _names_in(path: str) -> list[str]:
-    try:
-        return sorted(os.listdir(path))
-    except FileNotFoundError:
-        return []

@@ -6,6 +6,7 @@ the container instead would make the host, and every other container, unreachabl
 
 from __future__ import annotations
 
+from rootless import files
 from rootless.typed import NamedTuple
 
 
@@ -79,7 +80,7 @@ def host_networks() -> list[str]:
     """The IPv4 networks that the host has routes into, as ``10.0.2.0/24``."""
     return [
         f"{'.'.join(map(str, start.to_bytes(4, 'big')))}/{mask.bit_count()}"
-        for start, mask in _destinations(_read("/proc/net/route"))
+        for start, mask in _destinations(files.text_or_empty("/proc/net/route"))
     ]
 
 
@@ -96,9 +97,9 @@ def look() -> HostView:
     """Read the host's routes, addresses and resolvers; well below a millisecond."""
     from rootless.network.names import is_loopback, parse_resolver
 
-    servers = parse_resolver(_read("/etc/resolv.conf")).nameservers
+    servers = parse_resolver(files.text_or_empty("/etc/resolv.conf")).nameservers
     return HostView(
-        plan=plan(_read("/proc/net/route")),
+        plan=plan(files.text_or_empty("/proc/net/route")),
         address=_source("203.0.113.1", is_ipv6=False),
         address6=_source("2001:db8::1", is_ipv6=True),
         loopback_resolver=bool(servers) and all(is_loopback(each) for each in servers),
@@ -121,11 +122,3 @@ def _source(destination: str, *, is_ipv6: bool) -> str | None:
     finally:
         endpoint.close()
     return address
-
-
-def _read(path: str) -> str:
-    try:
-        with open(path, "rb", buffering=0) as file:
-            return file.readall().decode(errors="replace")
-    except OSError:
-        return ""

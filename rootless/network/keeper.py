@@ -11,6 +11,7 @@ import os
 import select
 from _socket import AF_UNIX, SO_PEERCRED, SOCK_CLOEXEC, SOCK_SEQPACKET, SOL_SOCKET, socket
 
+from rootless import files
 from rootless.errors import HostLacks, RootlessError
 from rootless.network import wire
 from rootless.network.dns import Dns
@@ -33,10 +34,7 @@ def bind(directory: str) -> socket:
     path, fd = _short(directory)
     listener = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC)
     try:
-        try:
-            os.unlink(path)  # of a keeper that was killed
-        except FileNotFoundError:
-            pass
+        files.discard(path)  # of a keeper that was killed
         previous = os.umask(0o177)
         try:
             listener.bind(path)

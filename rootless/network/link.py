@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import os
-
+from rootless import files
 from rootless.errors import HostLacks
 from rootless.typed import TYPE_CHECKING
 
@@ -89,7 +88,4 @@ class HelperLink:
         # A helper that binds ports must be gone before somebody else may have them.
         self._helper.close(wait=bool(self._request.ports) and self._relay is None)
         for path in self._files:
-            try:
-                os.unlink(path)
-            except FileNotFoundError:
-                pass
+            files.discard(path)

@@ -69,12 +69,8 @@ def read(directory: str, name: str) -> NetworkRecord:
 
 def read_all(directory: str) -> list[NetworkRecord]:
     """All networks, by name."""
-    try:
-        names = sorted(os.listdir(directory))
-    except FileNotFoundError:
-        return []
     found = []
-    for each in names:
+    for each in files.names_in(directory):
         if each.endswith(".json"):
             try:
                 found.append(_read(f"{directory}/{each}"))

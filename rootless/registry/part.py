@@ -91,10 +91,7 @@ class Part:
 
     def remove(self) -> None:
         """Take the file away."""
-        try:
-            os.unlink(self.path)
-        except FileNotFoundError:
-            pass
+        files.discard(self.path)
 
     def _publish(self, count: int) -> None:
         with self._changed:

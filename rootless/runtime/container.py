@@ -141,10 +141,7 @@ class Container(NamedTuple):
     def _forget_killed(self) -> None:
         """What is there was left by a supervisor that was killed."""
         for name in ("state.json", "stop", VISITED):
-            try:
-                os.unlink(f"{self.run_directory}/{name}")
-            except FileNotFoundError:
-                pass
+            files.discard(f"{self.run_directory}/{name}")
 
     def spec(self) -> Spec:
         """config.json."""
@@ -316,10 +313,7 @@ def find(paths: Paths, name_or_id: str) -> Container:
 
 def ids_of(paths: Paths) -> list[str]:
     """The ids of all containers, in no order."""
-    try:
-        return [name for name in os.listdir(paths.containers) if len(name) == _ID_LENGTH]
-    except FileNotFoundError:
-        return []
+    return [name for name in files.names_in(paths.containers) if len(name) == _ID_LENGTH]
 
 
 def load(paths: Paths, container_id: str) -> Container:

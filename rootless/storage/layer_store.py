@@ -118,10 +118,7 @@ class LayerStore(NamedTuple):
             if fresh:
                 syncfs(fd)
             for name in fresh:
-                try:
-                    os.unlink(f"{root}/{name}/unsynced")
-                except FileNotFoundError:
-                    pass  # another process was as thorough
+                files.discard(f"{root}/{name}/unsynced")  # another process was as thorough
         finally:
             os.close(fd)
 

@@ -87,12 +87,8 @@ class Secrets:
 
     def all(self) -> list[Secret]:
         """Every secret, by name."""
-        try:
-            names = sorted(os.listdir(self._paths.secrets))
-        except FileNotFoundError:
-            return []
         found = []
-        for name in names:
+        for name in files.names_in(self._paths.secrets):
             try:
                 found.append(self._read(name))
             except NotFound:

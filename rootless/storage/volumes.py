@@ -142,12 +142,8 @@ class Volumes:
 
     def all(self) -> list[Volume]:
         """Every volume, by name."""
-        try:
-            names = os.listdir(self._paths.volumes)
-        except FileNotFoundError:
-            return []
         volumes = []
-        for name in sorted(names):
+        for name in files.names_in(self._paths.volumes):
             try:
                 volumes.append(self.get(name))
             except (NotFound, InvalidRequest):
