@@ -101,24 +101,26 @@ def bind_options(request: MountRequest, source: str, user: User) -> tuple[str, .
             options.append(each)
     if "ro" in options and not {"bind", "rrw"}.intersection(request.options):
         options[options.index("ro")] = "rro"
-    if "U" in request.options:
-        _check_ownable(source)
-        options.append(f"chown={user.uid}:{user.gid}")
-    return tuple(options)
+    return (*options, *_given_away(request, source, user))
 
 
-def _check_ownable(source: str) -> None:
+def _given_away(request: MountRequest, source: str, user: User) -> tuple[str, ...]:
+    """``U``, unless it is a place whose owner nobody means to change."""
+    if "U" not in request.options:
+        return ()
     path = os.path.realpath(source)
     if path in _WHOLE or path == os.path.realpath(os.path.expanduser("~")):
         raise InvalidRequest(
             f"U would give all of {path} to the container's user", hint="name a directory below it"
         )
+    return (f"chown={user.uid}:{user.gid}",)
 
 
-def overlay_options(request: MountRequest, source: str) -> tuple[str, ...]:
-    """For a mount with ``O``: ``ro``, ``subpath=``, and both or none of ``upperdir=`` and ``workdir=``."""
-    if "U" in request.options:
-        raise Unsupported("a mount cannot have both O and U", hint="U alone, on a copy")
+def overlay_options(request: MountRequest, source: str, user: User) -> tuple[str, ...]:
+    """For a mount with ``O``: ``ro``, ``subpath=``, and both or none of ``upperdir=`` and ``workdir=``.
+
+    ``U`` changes the owners of the directory itself, as podman does: what is written above is the user's anyway.
+    """
     if not os.path.isdir(source) and request.type == "bind":
         raise InvalidRequest(f"{source} is no directory, and O stacks directories only")
     places = [each for each in request.options if each.startswith(("upperdir=", "workdir="))]
@@ -129,11 +131,12 @@ def overlay_options(request: MountRequest, source: str) -> tuple[str, ...]:
     if len(places) not in (0, 2):
         raise InvalidRequest("upperdir= and workdir= go together")
     kept = ("ro", "rro", "nosuid", "nodev", "noexec")
-    return tuple(
+    chosen = (
         each
         for each in request.options
         if each in kept or each.startswith(("upperdir=", "workdir=", "subpath="))
     )
+    return (*chosen, *_given_away(request, source, user))
 
 
 def image_options(request: MountRequest) -> tuple[str, ...]:

@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from rootless.image.documents import ContainerConfig
     from rootless.rootfs import Rootfs
     from rootless.runtime.users import User
+    from rootless.storage.driver import Driver
     from rootless.userns.idmap import IdMap
 
 
@@ -179,7 +180,7 @@ class _Resolver:
         loss = self._engine.host.overlay_loss
         if loss:
             raise HostLacks(f"cannot mount {source} with O: {loss}", hint="copy it, or use ro")
-        options = overlay_options(request, source)
+        options = overlay_options(request, source, self._place.user)
         if not any(each.startswith("upperdir=") for each in options):
             options += self._fresh()
         return Mount("overlay", "overlay", target, (f"lowerdir={source}", *options))
@@ -197,17 +198,12 @@ class _Resolver:
         """The files of another image: read-only, or with ``rw`` what is written is thrown away."""
         from rootless.engine.images import ensure
 
-        if self._engine.driver.name == "fuse-overlayfs":
-            raise HostLacks(
-                f"cannot mount image {request.source}: {self._engine.host.overlay_loss}",
-                hint="COPY --from= in a Dockerfile takes files of an image",
-            )
         image = ensure(self._engine, request.source, policy="missing", report=self._report)
         self.chain += image.chain
         self._overlays += 1
         directory = f"{self._place.scratch}/image-{self._overlays}"
         os.mkdir(directory)
-        rootfs = self._engine.driver.rootfs(image.chain, directory)
+        rootfs = _stacking(self._engine).rootfs(image.chain, directory)
         lower = [each.replace(self._place.scratch, self._place.bundle, 1) for each in rootfs.lower]
         writable = "rw" in request.options
         words = image_options(request)
@@ -241,6 +237,15 @@ class _Resolver:
                 "Propagation": (kinds[0] if kinds else "rprivate") if is_bind else "",
             }
         )
+
+
+def _stacking(engine: Engine) -> Driver:
+    """The driver for the layers of an image that is mounted: a container has one FUSE server, for its root."""
+    if engine.driver.name != "fuse-overlayfs":
+        return engine.driver
+    from rootless.storage.vfs import Vfs
+
+    return Vfs(engine.paths, engine.id_map, engine.driver.form)
 
 
 @contextmanager

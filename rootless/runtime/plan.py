@@ -254,7 +254,10 @@ def _mount(each: Mount, kernel: Kernel, kinds: set[str]) -> list[Operation]:
     if kind == "bind":
         return _bind(each["source"], target, options, resolve)
     if kind == "overlay":
-        return [_overlay(target, options)]
+        from rootless.runtime import plan_mounts
+
+        attributes = sum({_ATTRIBUTES.get(each, 0) for each in options})
+        return plan_mounts.overlay(target, options, attributes)
     joined_pid = "pid" not in kinds and "user" in kinds
     if kind == "proc" and (joined_pid or not kernel.new_proc):
         # A new procfs needs a pid namespace of ours, and an outer /proc that nobody has masked.
@@ -270,21 +273,10 @@ def _mount(each: Mount, kernel: Kernel, kinds: set[str]) -> list[Operation]:
     if kind == "tmpfs" and "copy-up" in options:
         return [op.CopyUpTmpfs(target, flags, rest)]
     if kind == "tmpfs" and "secrets=" in rest:
-        return [_secrets(target, options)]
+        from rootless.runtime import plan_mounts
+
+        return [plan_mounts.secrets(target, options)]
     return [op.MountNew(kind, target, flags, rest, resolve)]
-
-
-def _secrets(target: str, options: list[str]) -> Operation:
-    """``secrets=DIRECTORY`` and for each file in it ``secret=MODE:UID:GID:FILE:NAME``."""
-    from rootless.runtime.mount_operations import Secret, ShowSecrets
-
-    pairs = [option.partition("=")[::2] for option in options]
-    found = []
-    for key, value in pairs:
-        if key == "secret":
-            mode, uid, gid, file, name = value.split(":", 4)
-            found.append(Secret(file, name, int(mode, 8), int(uid), int(gid)))
-    return ShowSecrets(dict(pairs)["secrets"], target, tuple(found))
 
 
 def _cgroup(
@@ -322,50 +314,11 @@ def _bind(source: str, target: str, options: list[str], resolve: int) -> list[Op
         propagation=propagation,
         resolve=resolve,
     )
-    return _bind_part(plain, ours) if ours else [plain]
+    if not ours:
+        return [plain]
+    from rootless.runtime import plan_mounts
 
-
-def _bind_part(plain: op.BindMount, ours: dict[str, str]) -> list[Operation]:
-    """What few bind mounts have: another owner first, and only a part of the source."""
-    from rootless.runtime import mount_operations as further
-
-    subpath = ours.get("subpath", "")
-    steps: list[Operation] = []
-    if "chown" in ours:
-        uid, _, gid = ours["chown"].partition(":")
-        steps.append(further.ChangeOwner(plain.source, subpath, int(uid), int(gid)))
-    if not subpath:
-        return [*steps, plain]
-    part = further.BindBelow(
-        plain.source,
-        subpath,
-        plain.target,
-        plain.attributes,
-        recursive=plain.recursive,
-        recursive_attributes=plain.recursive_attributes,
-        propagation=plain.propagation,
-    )
-    return [*steps, part]
-
-
-def _overlay(target: str, options: list[str]) -> Operation:
-    """overlayfs's words, each layer in an option of its own, and ``fresh=`` and ``subpath=`` of ours."""
-    from rootless.runtime.mount_operations import OverlayInside
-
-    pairs = [option.partition("=")[::2] for option in options]
-    given = dict(pairs)
-    attributes = 0
-    for option in options:
-        attributes |= _ATTRIBUTES.get(option, 0)
-    return OverlayInside(
-        tuple(value for key, value in pairs if key == "lowerdir"),
-        target,
-        upper=given.get("upperdir", ""),
-        work=given.get("workdir", ""),
-        fresh=given.get("fresh", ""),
-        subpath=given.get("subpath", ""),
-        attributes=attributes,
-    )
+    return plan_mounts.bind_part(plain, ours)
 
 
 def _flags(options: list[str]) -> tuple[int, str]:

@@ -11,6 +11,7 @@ from rootless.typed import TYPE_CHECKING
 if TYPE_CHECKING:
     from rootless.image.digest import ChainID
     from rootless.paths import Paths
+    from rootless.storage.driver import LayerForm
     from rootless.userns.idmap import IdMap
 
 
@@ -19,8 +20,9 @@ class Vfs:
 
     name = "vfs"
 
-    def __init__(self, paths: Paths, id_map: IdMap):
-        self.form = layer_form("aufs", id_map)
+    def __init__(self, paths: Paths, id_map: IdMap, form: LayerForm | None = None):
+        """``form``: that of another driver, whose layers are to be copied."""
+        self.form = form or layer_form("aufs", id_map)
         self._paths = paths
         self._id_map = id_map
 

@@ -144,6 +144,7 @@ def test_mounts_in_other_user_namespaces(rootless, busybox, directory, userns, n
 
 @pytest.mark.parametrize("path", ["/", "/tmp", "/home", os.path.expanduser("~")])
 def test_nobody_gives_everything_away(rootless, busybox, path):
+    assert "U would give all of" in rootless.fails(*RUN, "-v", f"{path}:/x:U,O", busybox, "true")
     assert "U would give all of" in rootless.fails(*RUN, "-v", f"{path}:/x:U", busybox, "true")
 
 
@@ -158,6 +159,31 @@ def test_an_image_that_is_mounted_keeps_its_layers(rootless, busybox, tmp_path):
     [mount] = document["Mounts"]
     assert (mount["Type"], mount["Source"], mount["RW"]) == ("image", "mounted", False)
     rootless("rm", "reader")
+
+
+@pytest.mark.parametrize("driver", ["fuse-overlayfs", "vfs"])
+def test_images_are_mounted_where_nothing_is_stacked_by_the_kernel(
+    rootless, busybox, driver, needs_fuse, tmp_path
+):
+    (tmp_path / "Dockerfile").write_text(
+        f"FROM {busybox}\nRUN mkdir /one && touch /one/a /one/b && chown 7:8 /one/a\nRUN rm /one/b && touch /one/c\n"
+    )
+    env = {"ROOTLESS_STORAGE_DRIVER": driver}
+    rootless("build", "-q", "--network", "none", "-t", "layers", str(tmp_path), env=env)
+
+    def seen(mount: str, script: str) -> str:
+        given = ("--mount", f"type=image,source=layers,target=/x{mount}")
+        return rootless(*RUN, *given, busybox, "sh", "-c", script, env=env).stdout
+
+    assert seen("", "ls /x/one; stat -c %u:%g /x/one/a; touch /x/new 2>&1 || true") == (
+        "a\nc\n7:8\ntouch: /x/new: Read-only file system\n"
+    )
+    assert seen(",subpath=one", "ls /x") == "a\nc\n"
+    assert (
+        seen(",rw=true", "touch /x/new; rm /x/one/a; ls /x/new /x/one") == "/x/new\n\n/x/one:\nc\n"
+    )
+    assert seen("", "ls -d /x/one/a") == "/x/one/a\n", "what was written is gone"
+    rootless("rmi", "layers", env=env)
 
 
 def test_files_in_memory_go_when_the_container_stops(rootless, busybox):

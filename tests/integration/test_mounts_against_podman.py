@@ -53,6 +53,7 @@ CASES = (
     Case("chown", "--userns host -u 33:44 -v D:/x:U", "stat -c '%u:%g' /x /x/file /x/sub/deep", "stat -c %u . file"),
     Case("overlay", "-v D:/x:O", "echo new >/x/new; rm /x/file; ls /x; " + OWNER, "ls"),
     Case("overlay read by a user", "--userns host -u 1000 -v D:/x:O", "ls /x; touch /x/mine"),
+    Case("overlay of files given away", "--userns host -u 33:44 -v D:/x:U,O", "stat -c '%u:%g' /x /x/file /x/sub/deep; touch /x/new; ls /x", "stat -c %u . file; ls"),
     Case("volume new", "-v V:/x", OWNER + "; touch /x/a; ls /x"),
     Case("volume of a user", "-u 1000:10 -v V:/x", OWNER + "; touch /x/a"),
     Case("volume copy-up", "-v V:/srv/data", "stat -c '%u:%g %a %n' /srv/data /srv/data/seed; ls /srv/data"),

@@ -51,7 +51,8 @@ VALUES = {"rootless.typed", "rootless.lean", "rootless.image.digest", "rootless.
 PURE = (
     *("dockerfile/*.py", "build/plan.py", "build/steps.py", "build/keys.py"),
     *("image/reference.py", "image/documents.py", "image/assemble.py", "image/digest.py"),
-    *("runtime/users.py", "runtime/generate.py", "runtime/plan.py", "runtime/seccomp.py"),
+    *("runtime/users.py", "runtime/generate.py", "runtime/plan.py", "runtime/plan_mounts.py"),
+    "runtime/seccomp.py",
     *("engine/options.py", "network/ports.py", "network/names.py"),
     *("userns/idmap.py", "cli/values.py"),
 )
