@@ -23,6 +23,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     for taking an interpreter down costs as much as a fork.
     """
     try:
+        if argv is None:
+            from rootless.cli.start import prepare
+
+            prepare()
         if argv is None and os.path.exists(_RESTRICTION):
             from rootless.engine import apparmor
 
