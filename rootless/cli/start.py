@@ -1,4 +1,4 @@
-"""What makes the start of a program of 80 modules cheap: a shorter way to them.
+"""What makes the start of a program of 80 modules cheap: a shorter way to them, and no search for garbage.
 
 On its way to a module the interpreter asks three finders, looks at six files and builds many paths, in Python.
 ``Finder`` looks at two files, where they are expected.  It takes what the interpreter would take, by the same
@@ -7,6 +7,7 @@ test, and leaves to it whatever is not as expected.
 
 from __future__ import annotations
 
+import gc
 import os
 import sys
 from _frozen_importlib import ModuleSpec
@@ -20,12 +21,14 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from types import CodeType, ModuleType
 
+_ALLOCATIONS = 50_000  # a start makes 20,000 objects, which stay
 _HEAD = 16  # bytes before the code: magic number, flags, time and size of the source (PEP 552)
 _LONGEST = 64 * 1024  # of a compiled module; the memory for a longer read would be mapped each time
 
 
 def prepare() -> None:
     """For the program only: a library changes nothing in its host."""
+    gc.set_threshold(_ALLOCATIONS)
     if sys.pycache_prefix is None and not sys.flags.optimize:  # else they lie elsewhere
         sys.meta_path.insert(0, Finder("rootless."))
 
