@@ -124,14 +124,9 @@ class HostFacts:
     @cached_property
     def notification_loss(self) -> str:
         """Why system calls of a container cannot be answered by a process of ours; empty where they can."""
-        filters = [
-            line
-            for line in files.text_or_empty("/proc/self/status").splitlines()
-            if "Seccomp" in line
-        ]
         return self._ask(
             "notification",
-            (os.uname().release, filters),
+            (os.uname().release, self._filters),
             lambda: probes.seccomp_works(notification=True),
         )
 
@@ -168,6 +163,11 @@ class HostFacts:
         return self._kernel_files[0]
 
     @property
+    def new_sysctls(self) -> bool:
+        """Whether /proc/sys of a container can be written; that of an outer one is often read-only."""
+        return self.new_proc or not os.statvfs("/proc/sys").f_flag & os.ST_RDONLY
+
+    @property
     def sys_loss(self) -> str:
         """Why no new sysfs may be mounted; empty where it may."""
         return self._kernel_files[1]
@@ -192,6 +192,21 @@ class HostFacts:
             (files.text_or_empty("/proc/sys/user/max_net_namespaces"), self.id_map),
             lambda: probes.namespace_works(self.id_map, "network"),
         )
+
+    @cached_property
+    def hostname_loss(self) -> str:
+        """Why a container can have no host name of its own; empty where it can."""
+        if "Seccomp:\t0" in self._filters:
+            return ""
+        return self._ask(
+            "hostname", (self._filters, self.id_map), lambda: probes.hostname_works(self.id_map)
+        )
+
+    @cached_property
+    def _filters(self) -> list[str]:
+        """What of filters for system calls lies on us already."""
+        lines = files.text_or_empty("/proc/self/status").splitlines()
+        return [line for line in lines if "Seccomp" in line]
 
     @cached_property
     def cgroup2_mount(self) -> str | None:

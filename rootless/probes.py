@@ -149,11 +149,26 @@ def _try_sys(scratch: str) -> None:
 def namespace_works(id_map: IdMap, kind: str) -> str:
     """Whether a namespace of that kind can be made inside a user namespace."""
     from rootless.kernel import namespace
+
+    return _why_not(lambda: namespace.unshare(namespace.FLAGS[kind]), id_map)
+
+
+def hostname_works(id_map: IdMap) -> str:
+    """Whether a container can be given a host name: filters of outer containers often forbid it."""
+    from rootless.kernel import link, namespace
+
+    def name_it() -> None:
+        namespace.unshare(namespace.CLONE_NEWUTS)
+        link.set_hostname("probe")
+
+    return _why_not(name_it, id_map)
+
+
+def _why_not(action: Callable[[], None], id_map: IdMap) -> str:
     from rootless.userns import enter
 
-    flag = namespace.FLAGS[kind]
     try:
-        enter.call(lambda: enter.in_child(lambda: namespace.unshare(flag)), id_map)
+        enter.call(lambda: enter.in_child(action), id_map)
     except OSError as error:
         return error.strerror or str(error)
     except (RootlessError, RuntimeError) as error:

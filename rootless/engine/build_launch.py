@@ -177,7 +177,7 @@ class BuildLauncher:
             groups=user.groups,
             hostname=self._hostname,
             mounts=(*self._identity(place, backend, network), *self._volumes, *place.mounts),
-            namespaces=() if backend.new_namespace else (("network", "host"),),
+            namespaces=self._shared(backend),
             capabilities=CAPABILITIES,
             shm_size_bytes=64 << 20 if request.shm_size is None else request.shm_size,
         )
@@ -195,6 +195,11 @@ class BuildLauncher:
         if not any("no-new-privileges" in each for each in request.security_opt):
             confined = confined._replace(no_new_privileges=False)
         return confined
+
+    def _shared(self, backend: Backend) -> tuple[tuple[str, str], ...]:
+        """The namespaces of the host that a step is left in."""
+        network = () if backend.new_namespace else (("network", "host"),)
+        return (*network, ("uts", "host")) if self._engine.host.hostname_loss else network
 
     def _identity(
         self, place: Place, backend: Backend, network: NetworkRequest

@@ -197,7 +197,7 @@ class _Draft:
             chosen.setdefault("user", remapped.join)
         if not backend.new_namespace:
             chosen.setdefault("network", "host")
-        isolation.check_hostname(request, chosen)
+        isolation.check_hostname(request, chosen, engine.host.hostname_loss)
         options = merge.container_options(
             request,
             self.config,
@@ -216,7 +216,7 @@ class _Draft:
         )
         if any(getattr(request, field) for field in merge.CONFINING):
             options = self.confined(options)
-        spec = generate(options, id_map, rootfs_path=f"{self.bundle}/rootfs")
+        spec = self.specify(options, id_map)
         record = self.record(options, backend.name)
         record["launch"] = self.launch(options, rootfs, network)
         self.describe(record, remapped, rootfs)
@@ -227,6 +227,10 @@ class _Draft:
             engine, plan_of(engine, record, spec, bundle=self.scratch), backend, network
         )
         return Prepared(container, plan, backend, network)
+
+    def specify(self, options: ContainerOptions, id_map: IdMap) -> Spec:
+        place, sysctls = f"{self.bundle}/rootfs", self.engine.host.new_sysctls
+        return generate(options, id_map, rootfs_path=place, new_sysctls=sysctls)
 
     def launch(
         self, options: ContainerOptions, rootfs: Rootfs, network: NetworkRequest

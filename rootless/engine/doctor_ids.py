@@ -203,7 +203,23 @@ def namespaces(host: HostFacts) -> list[Finding]:
         )
     if not findings:
         findings.append(Finding("namespaces", WORKS, using="mount pid network ipc uts cgroup"))
+        findings += _host_name(host)
     return findings
+
+
+def _host_name(host: HostFacts) -> list[Finding]:
+    if not host.hostname_loss:
+        return []
+    return [
+        Finding(
+            "hostname",
+            LESS,
+            using="the name of the host",
+            why="a seccomp filter forbids it: that of an outer container or of a service",
+            lost="host names of their own in containers",
+            remedy="start the outer container with --security-opt seccomp=unconfined",
+        )
+    ]
 
 
 def _raise_limit(kind: str, value: int = 15000) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 
-from rootless.errors import Conflict, InvalidRequest, NotFound, Unsupported
+from rootless.errors import Conflict, HostLacks, InvalidRequest, NotFound, Unsupported
 from rootless.runtime import container as store
 from rootless.runtime.options import Mount
 from rootless.typed import TYPE_CHECKING
@@ -90,8 +90,14 @@ def read_only_scratch(request: RunRequest) -> tuple[Mount, ...]:
     )
 
 
-def check_hostname(request: RunRequest, chosen: dict[str, str]) -> None:
-    """A host name needs a UTS namespace of the container's own."""
+def check_hostname(request: RunRequest, chosen: dict[str, str], loss: str) -> None:
+    """A host name needs a UTS namespace of the container's own, and the right to set it."""
+    if loss and not chosen.get("uts"):
+        if request.hostname or request.domainname:
+            raise HostLacks(
+                f"cannot give the container a host name: {loss.lower()}", hint="rootless doctor"
+            )
+        chosen["uts"] = "host"
     if request.hostname and chosen.get("uts"):
         raise Unsupported("--hostname and a shared UTS namespace exclude each other")
 

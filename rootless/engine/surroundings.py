@@ -27,6 +27,7 @@ def kernel_facts(host: HostFacts) -> Kernel:
         landlock_rights=landlock.rights_of(landlock.abi()),
         new_proc=host.new_proc,
         new_sys=not host.sys_loss,
+        new_sysctls=host.new_sysctls,
         cgroup2=host.cgroup2_mount,
         fuse_program=host.fuse_overlayfs or "fuse-overlayfs",
     )

@@ -39,8 +39,13 @@ NAMESPACES = ("user", "mount", "pid", "network", "ipc", "uts", "cgroup")
 DEVICES = ("null", "zero", "full", "random", "urandom", "tty")
 
 
-def generate(options: ContainerOptions, id_map: IdMap, *, rootfs_path: str) -> Spec:
-    """The document that describes the container; ``rootfs_path`` is where its root is mounted."""
+def generate(
+    options: ContainerOptions, id_map: IdMap, *, rootfs_path: str, new_sysctls: bool = True
+) -> Spec:
+    """The document that describes the container; ``rootfs_path`` is where its root is mounted.
+
+    Without ``new_sysctls`` its /proc/sys cannot be written, and only what was asked for is in it.
+    """
     namespaces = _namespaces(options)
     return {
         "ociVersion": OCI_VERSION,
@@ -50,7 +55,7 @@ def generate(options: ContainerOptions, id_map: IdMap, *, rootfs_path: str) -> S
         "domainname": options.domainname,
         "mounts": _mounts(options, id_map, {each["type"] for each in namespaces}),
         "annotations": dict(options.annotations),
-        "linux": _linux(options, id_map, namespaces),
+        "linux": _linux(options, id_map, namespaces, new_sysctls=new_sysctls),
     }
 
 
@@ -155,7 +160,10 @@ def _from_option(mount: OptionMount) -> Mount:
     return _mount(mount.target, mount.type, mount.source, *mount.options)
 
 
-def _linux(options: ContainerOptions, id_map: IdMap, namespaces: list[Namespace]) -> Linux:
+def _linux(
+    options: ContainerOptions, id_map: IdMap, namespaces: list[Namespace], *, new_sysctls: bool
+) -> Linux:
+    usual = _usual_sysctls(options, id_map, namespaces) if new_sysctls else {}
     masked = MASKED_PATHS if options.masked_paths is None else options.masked_paths
     read_only = READ_ONLY_PATHS if options.read_only_paths is None else options.read_only_paths
     return {
@@ -164,7 +172,7 @@ def _linux(options: ContainerOptions, id_map: IdMap, namespaces: list[Namespace]
         "gidMappings": _mappings(id_map.gids),
         "maskedPaths": list(masked),
         "readonlyPaths": list(read_only),
-        "sysctl": {**_usual_sysctls(options, id_map, namespaces), **dict(options.sysctls)},
+        "sysctl": {**usual, **dict(options.sysctls)},
     }
 
 

@@ -73,6 +73,7 @@ class Kernel(NamedTuple):
     landlock_rights: int = 0  # 0: do not restrict
     new_proc: bool = True  # whether a new procfs may be mounted
     new_sys: bool = True  # the same for sysfs
+    new_sysctls: bool = True  # whether /proc/sys of a container can be written
     cgroup2: str | None = None  # where the unified hierarchy is mounted on the host
     fuse_program: str = "fuse-overlayfs"
 

@@ -38,7 +38,12 @@ def plan(
     """The launch that ``run`` would perform; ``bundle`` is where the root is mounted."""
     target = f"{bundle}/rootfs"
     os.makedirs(target, mode=0o700, exist_ok=True)
-    spec = generate(options, surroundings.id_map, rootfs_path=target)
+    spec = generate(
+        options,
+        surroundings.id_map,
+        rootfs_path=target,
+        new_sysctls=surroundings.kernel.new_sysctls,
+    )
     return plan_launch(
         spec,
         rootfs,

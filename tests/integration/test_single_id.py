@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.conftest import require
-from tests.support import builds, places, trees
+from tests.support import builds, debian_package, places, trees
 from tests.support.waiting import wait_until
 
 if TYPE_CHECKING:
@@ -329,22 +329,6 @@ def test_calls_do_not_hang_when_the_supervisor_is_killed(single):
 
 # -- Debian -------------------------------------------------------------------------------------
 
-PACKAGE = """
-set -e
-mkdir -p /p/DEBIAN /p/srv/thing /p/usr/bin
-printf 'Package: thing\\nVersion: 1\\nArchitecture: all\\nMaintainer: a <a@b>\\nDescription: a thing\\n' > /p/DEBIAN/control
-cat > /p/DEBIAN/postinst <<'END'
-#!/bin/sh
-set -e
-useradd --system --home-dir /srv/thing --shell /usr/sbin/nologin thing
-chown -R thing:thing /srv/thing
-install -o thing -g adm -m 4750 /bin/true /usr/bin/as-thing
-test "$(setpriv --reuid thing --regid thing --init-groups id -un)" = thing
-END
-chmod 755 /p/DEBIAN/postinst
-chown www-data:www-data /p/srv/thing
-dpkg-deb --build /p /thing.deb
-"""
 DEBIAN = """
 FROM debian
 RUN sh /make && rm -r /p
@@ -359,7 +343,7 @@ def test_a_package_with_a_system_user_installs_in_debian(single, build, images, 
     require("mmdebstrap")
     single("pull", "-q", images.debian, timeout_s=300)
     single("tag", images.debian, "debian")
-    (tmp_path / "make").write_text(PACKAGE)
+    (tmp_path / "make").write_text(debian_package.MAKE)
     text = DEBIAN.replace("RUN sh", "COPY make /make\nRUN sh", 1)
     tree = build(text)
     thing = owner(tree["srv/thing"])

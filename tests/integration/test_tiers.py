@@ -7,20 +7,8 @@ import os
 
 import pytest
 
-INSIDE = ("unshare", "--user", "--map-root-user", "--map-auto")
-WORLDS = {
-    "single-id": ("unshare", "--user", "--map-root-user"),
-    "shared-proc": (
-        *(*INSIDE, "--mount", "sh", "-c"),
-        'mount -t tmpfs -o ro mask /proc/fs && exec "$@"',
-        "sh",
-    ),
-    "shared-network": (
-        *(*INSIDE, "sh", "-c"),
-        'echo 0 > /proc/sys/user/max_net_namespaces && exec "$@"',
-        "sh",
-    ),
-}
+from tests.support.places import WORLDS
+
 BETTER = {"single-id": "full", "shared-proc": "single-id", "shared-network": "shared-proc"}
 SAID = {
     "single-id": "single user id",

@@ -8,6 +8,22 @@ import shlex
 
 USER = "rootless-test"
 
+# What lacks something of its own and needs no root: each runs the command that follows it.
+_INSIDE = ("unshare", "--user", "--map-root-user", "--map-auto")
+WORLDS = {
+    "single-id": ("unshare", "--user", "--map-root-user"),
+    "shared-proc": (
+        *(*_INSIDE, "--mount", "sh", "-c"),
+        'mount -t tmpfs -o ro mask /proc/fs && exec "$@"',
+        "sh",
+    ),
+    "shared-network": (
+        *(*_INSIDE, "sh", "-c"),
+        'echo 0 > /proc/sys/user/max_net_namespaces && exec "$@"',
+        "sh",
+    ),
+}
+
 
 class Place:
     """What is different there: shell lines run by root in a mount namespace before the drop.
