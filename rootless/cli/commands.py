@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from rootless.errors import InvalidRequest
+from rootless.errors import InvalidRequest, Unsupported
 from rootless.typed import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -89,8 +89,10 @@ PANELS: dict[str, dict[str, tuple[str, str]]] = {
         "volume exists": ("volumes", "Exit with 0 if the volume exists, with 1 if not"),
         "volume export": ("volumes", "Write what is in a volume to a tar archive"),
         "volume import": ("volumes", "Add what is in a tar archive to a volume"),
+        "volume mount": ("volumes", "Print where the files of a volume are"),
         "volume prune": ("volumes", "Remove volumes that no container mounts"),
         "volume rm": ("volumes", "Remove volumes with all that is in them"),
+        "volume unmount": ("volumes", "Do nothing to a volume: no driver has mounted it"),
     },
     "Secrets": {
         "secret create": ("secrets", "Keep a secret for containers"),
@@ -172,12 +174,18 @@ ALIASES: dict[str, str] = {
     "image remove": "rmi",
     "volume list": "volume ls",
     "volume remove": "volume rm",
+    "volume umount": "volume unmount",
     "network list": "network ls",
     "network remove": "network rm",
     "secret list": "secret ls",
     "secret remove": "secret rm",
     "buildx build": "build",
     "builder build": "build",
+}
+# What others have and we cannot, with the reason.
+REFUSED: dict[str, str] = {
+    "volume reload": "no plugins keep volumes, so there are none to ask",
+    "volume update": "it is for cluster volumes of a swarm; labels are set by volume create",
 }
 # Commands that docker also knows under a noun.
 _SHARED_VERBS = {
@@ -203,7 +211,7 @@ def verbs(noun: str) -> dict[str, str]:
 def resolve(argv: Sequence[str]) -> tuple[str, Sequence[str]]:
     """The command that a line names, and the words after it.
 
-    Raises InvalidRequest with the nearest name where there is no such command.
+    Raises InvalidRequest with the nearest name where there is no such command, Unsupported.
     """
     first = argv[0] if argv else "help"
     if first in COMMANDS and first not in NOUNS:
@@ -223,6 +231,8 @@ def _resolve_noun(noun: str, argv: Sequence[str]) -> tuple[str, Sequence[str]]:
     if len(argv) < 2 or argv[1] in ("-h", "--help"):
         return "help", [noun]
     known = verbs(noun)
+    if reason := REFUSED.get(f"{noun} {argv[1]}"):
+        raise Unsupported(f"rootless {noun} {argv[1]} is not possible: {reason}")
     if argv[1] not in known:
         near = _nearest(argv[1], known)
         remedy = f"did you mean rootless {noun} {near}?" if near else f"rootless {noun} lists them"

@@ -155,6 +155,20 @@ def volume_exists(volume: str) -> int:
     return 0 if volumes.exists(Engine.open(), volume) else 1
 
 
+def volume_mount(volume: str) -> None:
+    """Print where the files of a volume are: always there, of subordinate ids for ``unshare``."""
+    from rootless.engine import volumes
+
+    output.write(volumes.inspect(Engine.open(), volume).volume.path)
+
+
+def volume_unmount(volume: str) -> None:
+    """Print the name: podman's drivers would unmount it."""
+    from rootless.engine import volumes
+
+    output.write(volumes.inspect(Engine.open(), volume).volume.name)
+
+
 def volume_export(volume: str, *, output: str | None = None) -> None:
     """Write what is in a volume to a tar archive."""
     from rootless.engine import volumes

@@ -211,3 +211,17 @@ def test_a_volume_may_be_a_directory_of_the_host(store, images, tmp_path):
     assert (tmp_path / "file").read_text() == "host"
     assert "not supported" in store.fails("volume", "create", "-o", "type=nfs", "other")
     assert "driver" in store.fails("volume", "create", "-d", "nfs", "other")
+
+
+def test_a_mounted_volume_is_where_it_always_is(rootless, busybox):
+    rootless(
+        "run", "--rm", "--network", "none", "-u", "7", "-v", "placed:/v", busybox, "touch", "/v/a"
+    )
+    place = rootless("volume", "mount", "placed").stdout.rstrip()
+    assert place == rootless("volume", "inspect", "-f", "{{.Mountpoint}}", "placed").stdout.rstrip()
+    assert rootless("unshare", "stat", "-c", "%u", f"{place}/a").stdout == "7\n"
+    assert rootless("volume", "unmount", "placed").stdout == "placed\n"
+    rootless("volume", "rm", "placed")
+    assert "no volume placed" in rootless.fails("volume", "mount", "placed")
+    assert "swarm" in rootless.fails("volume", "update", "placed")
+    assert "plugins" in rootless.fails("volume", "reload")

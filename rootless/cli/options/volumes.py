@@ -57,6 +57,10 @@ VOLUME_PRUNE = Command(
 
 VOLUME_EXISTS = Command("volume exists", arguments=(_VOLUME,))
 
+VOLUME_MOUNT = Command("volume mount", arguments=(_VOLUME,))
+
+VOLUME_UNMOUNT = Command("volume unmount", arguments=(_VOLUME,))
+
 VOLUME_EXPORT = Command(
     "volume export",
     plain(Option("output", "FILE", "Instead of standard output", short="o", complete="file")),
