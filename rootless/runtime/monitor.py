@@ -19,7 +19,7 @@ from rootless.runtime.health import Health, HealthOptions
 from rootless.runtime.journal import note_container
 from rootless.runtime.relay import set_size
 from rootless.runtime.standing import Place, Standing
-from rootless.typed import TYPE_CHECKING, NamedTuple, NoReturn
+from rootless.typed import TYPE_CHECKING, Any, NamedTuple, NoReturn
 
 if TYPE_CHECKING:
     from _socket import socket
@@ -116,7 +116,7 @@ class Monitor:
         self.watch = watch
         self.container = watch.container
         self.status = status  # where the caller waits to hear that the program runs
-        self.state: store.State = {}
+        self.health_status = ""
         self.standing = standing or self._stand()
 
     def _stand(self) -> Standing:
@@ -204,22 +204,25 @@ class Monitor:
             standing.deadline = time.monotonic() + self.watch.timeout_s
         standing.settle_at = time.monotonic() + _SETTLED_S
         standing.on_settled = self._become_small
+        self.health_status = "starting"
         options, plan_exec = self.watch.health, self.watch.plan_exec
         if options is None or plan_exec is None:
             return
 
-        def changed(document: dict[str, object]) -> None:
-            before = self.state.get("health", {}).get("Status", "starting")
-            if document["Status"] != before:
-                self._note("health_status", health_status=document["Status"])
-                if self.watch.sdnotify == "healthy" and document["Status"] == "healthy":
-                    self._say_ready()
-            self.state["health"] = document
-            standing.write_state(self.state)
-
         standing.health = Health(
-            options, lambda pid: plan_exec(pid, options.test), changed, self._on_unhealthy
+            options,
+            lambda pid: plan_exec(pid, options.test),
+            self._note_health,
+            self._on_unhealthy,
         )
+
+    def _note_health(self, document: dict[str, Any]) -> None:
+        if document["Status"] != self.health_status:
+            self.health_status = document["Status"]
+            self._note("health_status", health_status=self.health_status)
+            if self.watch.sdnotify == "healthy" and self.health_status == "healthy":
+                self._say_ready()
+        self.standing.change_state({"health": document})
 
     def _say_ready(self) -> None:
         main = self.standing.main_pid
@@ -264,7 +267,7 @@ class Monitor:
 
     def _write_state(self, attachment: Attachment | None) -> None:
         pid = self.standing.pid
-        self.state = {
+        state: store.State = {
             "pid": pid,
             "start_time": store.process_start_time(pid),
             "started": self.standing.started,
@@ -273,8 +276,8 @@ class Monitor:
             "cgroup": self.standing.cgroup,
         }
         if attachment is not None:
-            self.state["network"] = attachment._asdict()
-        self.standing.write_state(self.state)
+            state["network"] = attachment._asdict()
+        self.standing.write_state(state)
 
     def _answer(self, kind: str, message: str, hint: str | None, code: int) -> None:
         """Tell the caller of ``spawn``, once."""

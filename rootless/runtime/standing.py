@@ -140,6 +140,14 @@ class Standing:
 
         container.put_state(self.place.run_directory, state)
 
+    def change_state(self, changes: State) -> None:
+        """Replace some fields of state.json as it is now: others are written elsewhere in this process."""
+        from rootless.runtime import container
+
+        state = container.read_state(self.place.run_directory)
+        state.update(changes)
+        self.write_state(state)
+
     def serve(self, until: float | None = None) -> None:
         """Move bytes until init ends, or while there is none, until the given time."""
         pidfd = os.pidfd_open(self.pid) if until is None else -1
@@ -244,9 +252,8 @@ class Standing:
         reason = self.link.broken() if self.link is not None else None
         if reason is not None:
             self.network_fds = ()
-            state = container.read_state(self.place.run_directory)
-            state["network"]["broken"] = reason
-            self.write_state(state)
+            network = container.read_state(self.place.run_directory)["network"]
+            self.change_state({"network": {**network, "broken": reason}})
 
     def _read_output(self, fd: int) -> bool:
         """Pass one chunk on; False when there was none."""

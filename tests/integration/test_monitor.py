@@ -167,22 +167,36 @@ def test_the_time_that_was_given_still_counts(rootless, detached):
     assert state(rootless, name)["ExitCode"] == 137
 
 
+def kill_the_helper(rootless, name):
+    """End the network helper; a function that returns what the monitor has written down since."""
+    found = json.loads(rootless("inspect", name).stdout)[0]["Id"]
+    place = f"{rootless.home}/run/containers/{found}/state.json"
+
+    def written():
+        with open(place, encoding="utf-8") as file:
+            return json.load(file)
+
+    os.kill(written()["network"]["helper_pid"], signal.SIGKILL)
+    return written
+
+
 def test_the_end_of_the_network_is_still_noticed(rootless, detached, needs_slirp4netns):
     name = detached("--network", "slirp4netns", "--", "sleep", "1000")
-    network = json.loads(rootless("inspect", name).stdout)[0]["NetworkSettings"]
-    place = (
-        f"{rootless.home}/run/containers/{json.loads(rootless('inspect', name).stdout)[0]['Id']}"
-    )
-    with open(f"{place}/state.json", encoding="utf-8") as file:
-        helper = json.load(file)["network"]["helper_pid"]
-    os.kill(helper, signal.SIGKILL)
+    written = kill_the_helper(rootless, name)
+    told = wait_until(lambda: written()["network"].get("broken"), "word of it")
+    assert "has ended" in told
 
-    def told():
-        with open(f"{place}/state.json", encoding="utf-8") as file:
-            return json.load(file)["network"].get("broken")
 
-    assert "has ended" in wait_until(told, "word of it")
-    assert network
+def test_a_health_check_does_not_forget_the_end_of_the_network(
+    rootless, detached, needs_slirp4netns
+):
+    check = ("--health-cmd", "true", "--health-interval", "50ms")
+    name = detached("--network", "slirp4netns", *check, "--", "sleep", "1000", small=False)
+    written = kill_the_helper(rootless, name)
+    wait_until(lambda: written()["network"].get("broken"), "word of it")
+    last = written()["health"]["Log"][-1]
+    wait_until(lambda: written()["health"]["Log"][-1] != last, "another check")
+    assert "has ended" in written()["network"]["broken"]
 
 
 def test_a_stopped_container_leaves_no_helper(rootless, detached, needs_slirp4netns):
