@@ -169,7 +169,7 @@ def start(engine: Engine, request: StartRequest) -> tuple[list[str], int]:
         container = store.find(engine.paths, name)
         if container.state() is not None:
             continue
-        prepared = prepare(engine, container)
+        prepared = _once_more(engine, container)
         if not request.attach:
             launch(engine, prepared)
             continue
@@ -185,6 +185,16 @@ def start(engine: Engine, request: StartRequest) -> tuple[list[str], int]:
         )
         code = _code_of(container, session.run())
     return list(request.containers), code
+
+
+def _once_more(engine: Engine, container: Container) -> Prepared:
+    """Ready to be launched again, with nothing left of a life whose monitor was killed, cgroup included."""
+    if os.path.exists(container.run_directory):
+        from rootless.engine.sweep import bury
+
+        bury(engine, container)
+        container = store.find(engine.paths, container.id)  # one with --rm has gone by this
+    return prepare(engine, container)
 
 
 def attach(
@@ -291,7 +301,7 @@ def restart(engine: Engine, request: StopRequest) -> list[str]:
         container = store.find(engine.paths, name)
         if container.state() is not None:
             stop_one(container, signal_name=request.signal, grace_s=request.time)
-        launch(engine, prepare(engine, container))
+        launch(engine, _once_more(engine, container))
         note_container(engine.paths, container.record, "restart")
     return list(request.containers)
 

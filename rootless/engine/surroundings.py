@@ -140,6 +140,7 @@ def _best_effort(
 ) -> Cgroup:
     """What a cgroup can enforce, and the next best for the rest."""
     from rootless.runtime.best_effort import BestEffort, substitute
+    from rootless.runtime.container import OOM
 
     enforced: tuple[Limit, ...] = ()
     others: tuple[Limit, ...] = ()
@@ -153,7 +154,7 @@ def _best_effort(
     inner = None
     if place or parent or enforced:
         inner = cgroup_for(engine, record["id"], enforced, parent=parent)
-    note = f"{engine.paths.running(record['id'])}/oom"
+    note = f"{engine.paths.running(record['id'])}/{OOM}"
     return BestEffort(inner, tuple(map(substitute, others)), note=note)
 
 

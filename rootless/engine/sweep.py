@@ -51,6 +51,11 @@ def bury_the_dead(engine: Engine) -> None:
             _sweep_container(engine, directory, None)
 
 
+def bury(engine: Engine, container: store.Container) -> None:
+    """The same for one container."""
+    _sweep_container(engine, container.run_directory, None)
+
+
 def _entries(directory: str) -> list[str]:
     return [f"{directory}/{name}" for name in files.names_in(directory)]
 

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 _ID_LENGTH = 64
 SHORT_ID_LENGTH = 12  # as docker shows it
 VISITED = "visited"
+OOM = "oom"  # a watchdog has ended the container
 _HOLD_PATIENCE_S = 2.0
 _NAME_FIRST = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789")
 _NAME_REST = _NAME_FIRST | frozenset("_.-")
@@ -140,7 +141,7 @@ class Container(NamedTuple):
 
     def _forget_killed(self) -> None:
         """What is there was left by a supervisor that was killed."""
-        for name in ("state.json", "stop", VISITED):
+        for name in ("state.json", "stop", OOM, VISITED):
             files.discard(f"{self.run_directory}/{name}")
 
     def spec(self) -> Spec:

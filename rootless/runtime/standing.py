@@ -32,7 +32,6 @@ _CHUNK = 1 << 16
 _RESTART_ONCE = RestartPolicy("always")
 _GLANCE_S = 1.0  # how often to look for _STOP_FILE while clients are behind
 _PATIENCE_S = 5.0  # how long they may be behind after that
-_OOM_FILE = "oom"  # a watchdog has ended the container
 _STOP_FILE = "stop"  # its presence says that somebody asked for the end
 
 
@@ -377,9 +376,10 @@ class Standing:
     def _was_out_of_memory(self) -> bool:
         """By the kernel's count, or by the word of a watchdog (best_effort.py)."""
         from rootless.runtime.cgroup import Cgroup
+        from rootless.runtime.container import OOM
 
         try:
-            os.unlink(f"{self.place.run_directory}/{_OOM_FILE}")
+            os.unlink(f"{self.place.run_directory}/{OOM}")
         except FileNotFoundError:
             if not self.cgroup:
                 return False

@@ -199,6 +199,24 @@ def test_a_health_check_does_not_forget_the_end_of_the_network(
     assert "has ended" in written()["network"]["broken"]
 
 
+@pytest.mark.parametrize("verb", ["start", "restart"])
+def test_nothing_of_a_life_that_was_killed_is_left_in_the_next(rootless, detached, verb):
+    name = detached("--network", "none", "--", "sleep", "1000")
+    found = json.loads(rootless("inspect", name).stdout)[0]
+    place = f"{rootless.home}/run/containers/{found['Id']}"
+    with open(f"{place}/oom", "w", encoding="ascii"):
+        pass  # what the watchdog of --best-effort-limits leaves
+    with open(f"{place}/state.json", encoding="utf-8") as file:
+        cgroup = json.load(file)["cgroup"]  # it counts kills
+    before = os.stat(cgroup).st_ino if cgroup else 0
+    os.kill(found["State"]["ConmonPid"], signal.SIGKILL)
+    wait_until(lambda: not os.path.exists(f"/proc/{found['State']['Pid']}/exe"), "the end")
+    rootless(verb, name)
+    assert not before or os.stat(cgroup).st_ino != before
+    rootless("stop", "-t", "0", name)
+    assert state(rootless, name)["OOMKilled"] is False
+
+
 def test_a_stopped_container_leaves_no_helper(rootless, detached, needs_slirp4netns):
     name = detached("--network", "slirp4netns", "--", "sleep", "1000")
     pid = state(rootless, name)["ConmonPid"]
