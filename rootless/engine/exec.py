@@ -16,7 +16,7 @@ from rootless.kernel.openat2 import RESOLVE_IN_ROOT, RESOLVE_NO_MAGICLINKS
 from rootless.lean import signal
 from rootless.runtime import container as store
 from rootless.runtime import launch, supervise
-from rootless.runtime.cgroup import Cgroup
+from rootless.runtime.cgroup import entrance
 from rootless.runtime.journal import note_container
 from rootless.runtime.plan import LaunchPlan, keeps_groups, plan_exec
 from rootless.runtime.users import MAX_FILE_BYTES, find_user
@@ -44,7 +44,7 @@ def execute(engine: Engine, request: ExecRequest) -> int:
     plan = plan_of(engine, container, request)
     state = container.state() or {}
     place = state.get("cgroup")
-    enter = _entrance(place) if place else None
+    enter = entrance(place) if place else None
     note_container(engine.paths, container.record, "exec")
     if request.detach:
         return _detached(plan, enter)
@@ -52,14 +52,6 @@ def execute(engine: Engine, request: ExecRequest) -> int:
     code = run(plan, enter, interactive=request.interactive)
     note_container(engine.paths, container.record, "exec_died", containerExitCode=code)
     return code
-
-
-def _entrance(place: str) -> Callable[[int], None]:
-    if ".scope/" not in place:
-        return Cgroup(place).add
-    from rootless.runtime.scope import enter
-
-    return enter(place)
 
 
 def running_pid(container: Container) -> int:

@@ -14,7 +14,7 @@ from rootless.errors import HostLacks
 from rootless.typed import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
 
 _PREFIX = "rootless-"
 _DEFAULT_PROCESSES = "2048"
@@ -147,6 +147,15 @@ class Cgroup:
             return files.read_bytes(f"{self.path}/{name}")
         except OSError:
             return b""
+
+
+def entrance(path: str) -> Callable[[int], None]:
+    """How a further process gets into the container's cgroup: by itself, or by systemd in a scope of that."""
+    if ".scope/" not in path:
+        return Cgroup(path).add
+    from rootless.runtime.scope import enter
+
+    return enter(path)
 
 
 def own_path(self_cgroup: str, mount: str) -> str:

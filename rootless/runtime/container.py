@@ -156,7 +156,7 @@ class Container(NamedTuple):
             state = read_state(self.run_directory)
         except NotFound:
             return {"status": "created"}
-        if state.get("cgroup") and _is_frozen(state["cgroup"]):
+        if state.get("cgroup") and is_frozen(state["cgroup"]):
             state["status"] = "paused"
         return state
 
@@ -168,7 +168,7 @@ class Container(NamedTuple):
         return "exited" if "last" in self.record else "created"
 
 
-def _is_frozen(cgroup: str) -> bool:
+def is_frozen(cgroup: str) -> bool:
     """What pauses a container is the freezer of its cgroup; no other record can disagree with it."""
     try:
         return files.read_bytes(f"{cgroup}/cgroup.freeze").startswith(b"1")

@@ -13,6 +13,7 @@ import time
 from rootless.errors import RootlessError
 from rootless.runtime import container as store
 from rootless.runtime import launch, supervise
+from rootless.runtime.cgroup import entrance
 from rootless.typed import TYPE_CHECKING, Any, NamedTuple
 
 if TYPE_CHECKING:
@@ -45,11 +46,15 @@ class Health:
         plan: Callable[[int], LaunchPlan],
         changed: Callable[[dict[str, Any]], None],
         unhealthy: Callable[[], None],
+        *,
+        cgroup: str = "",
     ):
+        """``cgroup`` is the container's: its limits hold for its checks, and while it is frozen there are none."""
         self._options = options
         self._plan = plan
         self._changed = changed
         self._unhealthy = unhealthy
+        self._cgroup = cgroup
         self._started = time.monotonic()
         self._status = "starting"
         self._streak = 0
@@ -77,7 +82,9 @@ class Health:
         """Begin a check, or end one that takes too long; ``pid`` is init's."""
         if time.monotonic() < self.next_time:
             return
-        if self._child:
+        if self._cgroup and store.is_frozen(self._cgroup):
+            self.next_time = time.monotonic() + self._pause()
+        elif self._child:
             launch.kill(self._child)
             self._finish(-1, f"health check took longer than {self._options.timeout_s:g} s")
         elif pid:
@@ -102,7 +109,11 @@ class Health:
         null = os.open("/dev/null", os.O_RDONLY | os.O_CLOEXEC)
         try:
             os.set_blocking(write_end, True)
-            created = launch.create(self._plan(pid), (null, write_end, write_end))
+            created = launch.create(
+                self._plan(pid),
+                (null, write_end, write_end),
+                enter_cgroup=entrance(self._cgroup) if self._cgroup else None,
+            )
             self._supervisor = created.supervisor
             launch.start(created)
         except (RootlessError, OSError) as error:

@@ -214,6 +214,7 @@ class Monitor:
             lambda pid: plan_exec(pid, options.test),
             self._note_health,
             self._on_unhealthy,
+            cgroup=standing.cgroup,
         )
 
     def _note_health(self, document: dict[str, Any]) -> None:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shlex
+import time
 from typing import TYPE_CHECKING
 
 import pytest
@@ -149,3 +151,42 @@ def test_a_health_check_by_hand(rootless, service, busybox):
     rootless("rm", "checkless")
     rootless("stop", "-t", "0", service)
     assert "is not running" in rootless.fails("healthcheck", "run", service)
+
+
+def test_a_health_check_is_under_the_limits_of_its_container(
+    rootless, busybox, needs_cgroup_delegation
+):
+    check = "cat /proc/self/cgroup >> /root/where"
+    rootless(
+        *("run", "-d", "--name", "limited", "--network", "none", "--health-interval", "50ms"),
+        *("--health-cmd", check, busybox, "sleep", "1000"),
+    )
+    try:
+        rootless("wait", "--condition", "healthy", "limited")
+        rootless("healthcheck", "run", "limited")
+        said = rootless("exec", "limited", "cat", "/root/where").stdout.split()
+        assert {each for each in said if each.startswith("0::")} == {"0::/"}
+    finally:
+        rootless("rm", "-f", "limited")
+
+
+def test_a_paused_container_is_not_checked(rootless, busybox, needs_cgroup_delegation):
+    def checks():
+        log = rootless("inspect", "-f", "{{json .State.Health.Log}}", "frozen").stdout
+        return json.loads(log)
+
+    rootless(
+        *("run", "-d", "--name", "frozen", "--network", "none", "--health-interval", "50ms"),
+        *("--health-cmd", "true", "--health-timeout", "100ms", busybox, "sleep", "1000"),
+    )
+    try:
+        rootless("wait", "--condition", "healthy", "frozen")
+        rootless("pause", "frozen")
+        before = checks()
+        time.sleep(1)  # many intervals
+        assert checks() == before
+        rootless("unpause", "frozen")
+        wait_until(lambda: checks() != before, "the checks to go on")
+        assert {each["ExitCode"] for each in checks()} == {0}
+    finally:
+        rootless("rm", "-f", "frozen")

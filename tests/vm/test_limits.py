@@ -56,13 +56,17 @@ def test_a_login_gets_its_limits_from_a_scope_of_systemd(login, needs_user_manag
 
 def test_in_a_scope_a_container_is_like_any_other(login, machine, needs_user_manager):
     code, text = login("run", "-d", "--name", "scoped", "--network", "none", "--memory", "32m",
-                       "--memory-swap", "32m", IMAGE, "sleep", "600")  # fmt: skip
+                       "--memory-swap", "32m", "--health-cmd", "grep -q ^0::/$ /proc/self/cgroup",
+                       "--health-interval", "500ms", IMAGE, "sleep", "600")  # fmt: skip
     assert code == 0, text
     found = json.loads(machine("inspect", "scoped").stdout)[0]
     assert ".scope/" in found["State"]["CgroupPath"]
     assert found["Limits"][0]["Status"] == "enforced"
     code, text = login("exec", "scoped", "cat", "/proc/self/cgroup")
     assert code == 0, text
+    code, text = login("healthcheck", "run", "scoped")
+    assert (code, text) == (0, ""), text
+    machine("wait", "--condition", "healthy", "scoped")
     machine("pause", "scoped")
     machine("unpause", "scoped")
     code, text = login("exec", "scoped", "sh", "-c", EAT)
