@@ -36,7 +36,7 @@ def _read(
 ) -> tuple[Option | None, str, str | None]:
     """The flag of a word, how it is written, and the value in the same word.
 
-    Of ``-dit`` all but the last letter are switches, and are dealt with here.
+    Of ``-dit`` all but the last letter are switches, and are dealt with here; ``-dt=false`` gives the last a value.
     """
     if word.startswith("--"):
         flag, equals, value = word.partition("=")
@@ -45,7 +45,7 @@ def _read(
     for position, letter in enumerate(letters):
         option = spellings.get(f"-{letter}")
         rest = letters[position + 1 :]
-        if option is None or option.metavar or not rest:
+        if option is None or option.metavar or not rest or (rest[0] == "=" and rest != "="):
             return option, f"-{letter}", rest or None
         if option.name not in _OURS:
             kept.append(f"-{letter}")
