@@ -19,7 +19,7 @@ _PROXIES = ("http_proxy", "https_proxy", "ftp_proxy", "no_proxy", "all_proxy")
 
 def run(*, quiet: bool = False, explain: str | None = None, **given: Any) -> int:
     """Make a container and run a program in it."""
-    build_first(given, quiet=quiet)
+    build_first("run", given, quiet=quiet)
     if "preserve_fds" in given or "LISTEN_FDS" in os.environ:
         from rootless.cli.activation import preserve
 
@@ -63,7 +63,7 @@ def create(*, quiet: bool = False, **given: Any) -> None:
     from rootless.cli import output
     from rootless.engine.create import create as create_container
 
-    build_first(given, quiet=quiet)
+    build_first("create", given, quiet=quiet)
     with Reporting(quiet=quiet) as report:
         prepared = create_container(Engine.open(), run_request(given), report)
     output.write(prepared.container.id)
@@ -130,14 +130,17 @@ def start(
     return each(names, lambda name: lifecycle.start(engine, request._replace(containers=(name,))))
 
 
-def build_first(given: Values, *, quiet: bool) -> None:
-    """``run .`` and ``run -f Dockerfile``: put an image in the place of a directory."""
+def build_first(verb: str, given: Values, *, quiet: bool) -> None:
+    """``run .`` and ``run -f Dockerfile``: put an image in the place of a directory.
+
+    Raises InvalidRequest where neither is named.
+    """
     image = given.get("image", "")
     if "file" not in given and (given.get("rootfs") or not _is_directory(image)):
         if not image:
             from rootless.errors import InvalidRequest
 
-            raise InvalidRequest("rootless run needs IMAGE", hint="rootless run --help")
+            raise InvalidRequest(f"rootless {verb} needs IMAGE", hint=f"rootless {verb} --help")
         return
     from rootless.cli.build import build_to_run
 

@@ -457,4 +457,5 @@ def test_run_builds_a_directory_if_anything_changed(builder, tmp_path):
     file = str(tmp_path / "Dockerfile")
     assert builder("run", "--rm", "-q", "--network=none", "-f", file).stdout.startswith("2\n")
     assert builder("run", "--rm", "-q", "--network=none", "-f", file, "echo", "x").stdout == "x\n"
-    assert "rootless run needs IMAGE" in builder.fails("run", "--rm")
+    for verb in ("run", "create"):
+        assert f"rootless {verb} needs IMAGE" in builder.fails(verb, "--name", "x")
