@@ -73,11 +73,14 @@ class BuildLauncher:
             step.user not in ("", "0", "root") for step in steps
         ):
             self._report(Notice("only one id is available: every RUN is root inside", "warning"))
+        if "default" in modes:
+            self._warn_of_network()
+
+    def _warn_of_network(self) -> None:
         backend, network = self._backend("default")
-        if "default" in modes and network.mode == "private":
-            instead = instead_of_private(backend)
-            if instead is not None:
-                self._report(Notice(instead, "warning"))
+        instead = instead_of_private(backend) if network.mode == "private" else None
+        if instead is not None:
+            self._report(Notice(instead, "warning"))
 
     def run(self, step: RunStep, place: Place, stdio: tuple[int, int, int]) -> int:
         """The program's exit code."""
