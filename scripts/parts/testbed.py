@@ -31,6 +31,7 @@ PACKAGES = (
     *("uidmap", "fuse-overlayfs", "slirp4netns", "passt", "busybox-static", "docker-registry"),
     *("skopeo", "umoci", "podman", "buildah", "crun", "bubblewrap", "mmdebstrap", "hyperfine"),
     *("libseccomp2", "iproute2", "attr", "acl", "e2fsprogs", "util-linux", "procps", "openssl"),
+    *("zsh", "fish"),
 )
 # For scripts/vm, the throw-away machine.
 MACHINE_PACKAGES = ("qemu-system-x86", "squashfs-tools")

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
+import glob
 import json
 import os
 import pty
+import socket
 import stat
 import subprocess
 from typing import TYPE_CHECKING
@@ -55,9 +58,27 @@ def test_row_19_no_process_of_ours_keeps_what_another_container_was_given(
 
 
 def _abstract_sockets() -> set[str]:
+    """Those that are open in a process into which we may look: any other user has some, too."""
     with open("/proc/net/unix", encoding="utf-8", errors="replace") as file:
-        paths = [line.split()[-1] for line in file if len(line.split()) == 8]
-    return {path for path in paths if path.startswith("@")}
+        rows = [line.split()[-2:] for line in file if len(line.split()) == 8]
+    held = _held_sockets()
+    return {path for inode, path in rows if path.startswith("@") and inode in held}
+
+
+def _held_sockets() -> set[str]:
+    found = set()
+    for directory in glob.glob("/proc/[0-9]*/fd"):
+        with contextlib.suppress(OSError):
+            for name in os.listdir(directory):
+                with contextlib.suppress(OSError):
+                    found.add(os.readlink(f"{directory}/{name}"))
+    return {target[len("socket:[") : -1] for target in found if target.startswith("socket:[")}
+
+
+def test_row_20_an_abstract_socket_of_ours_is_seen():
+    with socket.socket(socket.AF_UNIX) as end:
+        end.bind(b"\0row-20-is-seen")
+        assert "@row-20-is-seen" in _abstract_sockets()
 
 
 @pytest.fixture

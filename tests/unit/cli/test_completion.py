@@ -11,6 +11,8 @@ import pytest
 
 from rootless.cli.completion import SHELLS, Proposals, _in_words_of, _words_of, propose
 from rootless.cli.completion_scripts import SCRIPTS
+from tests.support.capabilities import is_required
+from tests.support.terminal import Terminal
 
 ROOT = Path(__file__).parents[3]
 STORED = {
@@ -91,24 +93,91 @@ def test_what_a_shell_replaces():
     assert _in_words_of("fish", "run", "Run it", "r") == "run\tRun it"
 
 
-@pytest.mark.parametrize("shell", SHELLS)
-def test_the_scripts_are_valid(shell):
+def program_of(shell: str) -> str:
+    """Its path; without one the test skips, or fails where every capability is required."""
     program = shutil.which(shell)
+    if program is None and is_required(shell):
+        pytest.fail(f"no {shell}", pytrace=False)
     if program is None:
         pytest.skip(f"no {shell}")
+    return program
+
+
+@pytest.mark.parametrize("shell", SHELLS)
+def test_the_scripts_are_valid(shell):
+    program = program_of(shell)
     result = subprocess.run(
         [program, "-n"], input=SCRIPTS[shell], text=True, capture_output=True, check=False
     )
     assert (result.returncode, result.stderr) == (0, "")
 
 
-def test_bash_completes(tmp_path):
-    launcher = tmp_path / "rootless"
-    launcher.write_text(f'#!/bin/sh\nexec {sys.executable} -m rootless "$@"\n')
-    launcher.chmod(0o755)
+@pytest.fixture
+def launcher(tmp_path):
+    """A program ``rootless`` for PATH, and a file beside it."""
+    program = tmp_path / "rootless"
+    program.write_text(f'#!/bin/sh\nexec {sys.executable} -m rootless "$@"\n')
+    program.chmod(0o755)
     (tmp_path / "some-file").touch()
+    return program
+
+
+def environment(tmp_path):
+    """Of a shell that knows nothing but the launcher."""
+    return {
+        "PATH": f"{tmp_path}:/usr/bin:/bin",
+        "HOME": str(tmp_path),
+        "ROOTLESS_HOME": str(tmp_path / "home"),
+        "PYTHONPATH": str(ROOT),
+    }
+
+
+def test_fish_completes(tmp_path, launcher):
     script = f"""
-PATH={tmp_path}:$PATH
+rootless completion fish | source
+complete -C "rootless ver"
+complete -C "rootless run --pri"
+complete -C "rootless run --pull=nev"
+complete -C "rootless run --env-file {tmp_path}/so"
+"""
+    done = subprocess.run(
+        [program_of("fish"), "--no-config", "-c", script],
+        cwd=tmp_path, env=environment(tmp_path), text=True, capture_output=True, check=False,
+    )  # fmt: skip
+    assert [line.partition("\t")[0] for line in done.stdout.splitlines()] == [
+        "version",
+        "--privileged",
+        "--pull=never",
+        f"{tmp_path}/some-file",
+    ], done.stderr
+
+
+# A pressed Enter shows what stands on the line instead of running it.
+ZSH = r"""autoload -Uz compinit; compinit -u -D; bindkey "^I" complete-word
+source <(rootless completion zsh)
+got() { print -r -- "[got $BUFFER]"; BUFFER=; zle .accept-line }; zle -N accept-line got; print 'ready'now
+"""
+
+
+def test_zsh_completes(tmp_path, launcher):
+    shell = Terminal([program_of("zsh"), "-f", "-i"], {**environment(tmp_path), "TERM": "dumb"})
+    try:
+        shell.type(ZSH)
+        shell.expect("readynow")
+        for typed, completed in (
+            ("vers", "version"),
+            ("run --privil", "run --privileged"),
+            ("run --pull nev", "run --pull never"),
+        ):
+            shell.type(f"rootless {typed}\t\r")
+            shell.expect(f"[got rootless {completed}")
+    finally:
+        shell.process.kill()
+        shell.process.wait()
+
+
+def test_bash_completes(tmp_path, launcher):
+    script = f"""
 source <(rootless completion bash)
 try() {{ COMP_LINE=$1; COMP_POINT=${{#1}}; COMP_WORDS=($1); COMP_CWORD=$((${{#COMP_WORDS[@]}}-1))
         [[ $1 == *" " ]] && {{ COMP_WORDS+=(""); COMP_CWORD=$((COMP_CWORD+1)); }}
@@ -119,7 +188,7 @@ try "rootless run --pull nev"
 try "rootless run --env-file {tmp_path}/so"
 """
     result = subprocess.run(
-        ["bash", "-c", script], cwd=ROOT, env={"PATH": "/usr/bin:/bin", "ROOTLESS_HOME": str(tmp_path / "home")},
+        ["bash", "-c", script], cwd=ROOT, env=environment(tmp_path),
         text=True, capture_output=True, check=False,
     )  # fmt: skip
     assert result.stdout.splitlines() == [
