@@ -32,6 +32,7 @@ PACKAGES = (
     *("skopeo", "umoci", "podman", "buildah", "crun", "bubblewrap", "mmdebstrap", "hyperfine"),
     *("libseccomp2", "iproute2", "attr", "acl", "e2fsprogs", "util-linux", "procps", "openssl"),
     *("zsh", "fish"),
+    "patchelf",  # a newer buildah to compare with (tests/support/newer_buildah.py)
 )
 # For scripts/vm, the throw-away machine.
 MACHINE_PACKAGES = ("qemu-system-x86", "squashfs-tools")

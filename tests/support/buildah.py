@@ -19,20 +19,26 @@ if TYPE_CHECKING:
 class Buildah:
     """Runs buildah with everything below ``directory``."""
 
-    def __init__(self, directory: str, registries_conf: str):
+    def __init__(self, directory: str, registries_conf: str, program: str = "buildah"):
         self.directory = directory
+        self.program = program
         self.environment = {
             **{name: os.environ[name] for name in ("HOME", "PATH")},
             "XDG_RUNTIME_DIR": runtime_directory(),
+            "TMPDIR": f"{directory}/tmp",  # its cache mounts, too
             # Neither a container runtime nor cgroups are what is compared.
             "BUILDAH_ISOLATION": "chroot",
             "CONTAINERS_REGISTRIES_CONF": registries_conf,
             **configuration(directory),
         }
+        os.mkdir(self.environment["TMPDIR"])
+        if os.path.dirname(program):
+            with open(f"{directory}/containers.conf", "a", encoding="utf-8") as file:
+                file.write(f'helper_binaries_dir = ["{os.path.dirname(program)}"]\n')
 
     def __call__(self, *argv: str, timeout_s: float = 300) -> str:
         done = subprocess.run(
-            ["buildah", *argv],
+            [self.program, *argv],
             capture_output=True,
             text=True,
             env=self.environment,

@@ -128,6 +128,17 @@ def mmdebstrap() -> str | None:
     return _program("mmdebstrap") or subordinate_ids()
 
 
+def newer_buildah() -> str | None:
+    """A newer one than the host's, made when it is asked for the first time."""
+    from tests.support import newer_buildah
+
+    try:
+        newer_buildah.buildah()
+    except RuntimeError as error:
+        return str(error)
+    return None
+
+
 def other_user() -> str | None:
     """Another ordinary user whom the tests may look at (never become)."""
     others = [u for u in pwd.getpwall() if 1000 <= u.pw_uid < 60000 and u.pw_uid != os.getuid()]
@@ -147,6 +158,7 @@ CAPABILITIES = {
     "busybox": busybox,
     "registry": registry,
     "mmdebstrap": mmdebstrap,
+    "newer_buildah": newer_buildah,
     **{
         name.replace("-", "_"): functools.partial(_program, name)
         for name in (
