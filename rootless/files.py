@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 from fcntl import LOCK_EX, LOCK_NB, LOCK_SH, flock
 
-from rootless.errors import Conflict
+from rootless.errors import Conflict, InvalidRequest
 from rootless.lean import contextmanager
 from rootless.typed import TYPE_CHECKING
 
@@ -42,6 +42,34 @@ def write_atomic(path: str, content: bytes, *, mode: int = 0o600, durable: bool 
         raise
     if durable:
         sync_directory(os.path.dirname(path))
+
+
+@contextmanager
+def whole_file(path: str, *, mode: int = 0o666, instead: str = "name a file") -> Iterator[int]:
+    """A descriptor to write to; what is written takes the place at ``path`` when all went well.
+
+    A device or FIFO is written to as it is.  Raises Conflict for a directory, with the hint
+    ``instead``, and InvalidRequest for a place that cannot be written to.
+    """
+    if os.path.isdir(path):
+        raise Conflict(f"{path} is a directory", hint=instead)
+    special = os.path.exists(path) and not os.path.isfile(path)
+    part = path if special else f"{path}.{random_name(4)}.part"
+    flags = os.O_WRONLY if special else os.O_WRONLY | os.O_CREAT | os.O_EXCL
+    try:
+        fd = os.open(part, flags | os.O_CLOEXEC, mode)
+    except OSError as error:
+        raise InvalidRequest(f"cannot write {path}: {error.strerror}") from None
+    try:
+        yield fd
+        if not special:
+            os.rename(part, path)
+    except BaseException:
+        if not special:
+            os.unlink(part)
+        raise
+    finally:
+        os.close(fd)
 
 
 def write_all(fd: int, content: bytes | memoryview) -> None:

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 
 from rootless import files
 from rootless.engine.trees import rootfs_of
-from rootless.errors import Conflict, InvalidRequest, StoreFailed
+from rootless.errors import InvalidRequest, StoreFailed
 from rootless.runtime import container as store
 from rootless.typed import TYPE_CHECKING
 from rootless.userns import enter
@@ -27,7 +27,7 @@ def export(engine: Engine, name: str, output: str | None) -> None:
     container = store.find(engine.paths, name)
     rootfs = rootfs_of(container)
     try:
-        with engine.use_store(), opened_output(output) as fd:
+        with engine.use_store(), _opened(output) as fd:
             enter.call(lambda: write_tar(rootfs, fd), engine.id_map)
     except BrokenPipeError:
         raise StoreFailed("whoever reads the archive stopped reading it") from None
@@ -53,7 +53,7 @@ def write_tar(rootfs: Rootfs, output: int) -> None:
 
 
 @contextmanager
-def opened_output(path: str | None) -> Iterator[int]:
+def _opened(path: str | None) -> Iterator[int]:
     """A descriptor to write to: standard output, or a file that takes its place when all went well."""
     if path is None or path == "-":
         if os.isatty(1):
@@ -62,22 +62,5 @@ def opened_output(path: str | None) -> Iterator[int]:
             )
         yield 1
         return
-    if os.path.isdir(path):
-        raise Conflict(f"{path} is a directory", hint="name a file")
-    special = os.path.exists(path) and not os.path.isfile(path)
-    part = path if special else f"{path}.{files.random_name(4)}.part"
-    flags = os.O_WRONLY if special else os.O_WRONLY | os.O_CREAT | os.O_EXCL
-    try:
-        fd = os.open(part, flags | os.O_CLOEXEC, 0o666)
-    except OSError as error:
-        raise InvalidRequest(f"cannot write {path}: {error.strerror}") from None
-    try:
+    with files.whole_file(path) as fd:
         yield fd
-        if not special:
-            os.rename(part, path)
-    except BaseException:
-        if not special:
-            os.unlink(part)
-        raise
-    finally:
-        os.close(fd)

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import os
-
+from rootless import files
 from rootless.engine.images import find_entry
-from rootless.errors import Conflict, InvalidRequest, NotFound, StoreFailed
+from rootless.errors import InvalidRequest, NotFound, StoreFailed
 from rootless.image.archive import CONTAINERD_NAME, Blob, write_archive
 from rootless.image.documents import REF_NAME, is_index, parse_document, references_of
 from rootless.image.layout import Layout
@@ -48,37 +47,15 @@ def save(engine: Engine, request: SaveRequest) -> None:
             elif request.output is None:
                 _save_archive(engine, entries, request.output_fd)
             else:
-                _save_file(engine, entries, request.output)
+                instead = "name a file, or --format oci-dir"
+                with files.whole_file(request.output, instead=instead) as fd:
+                    _save_archive(engine, entries, fd)
         except BrokenPipeError:
             raise StoreFailed("whoever reads the archive stopped reading it") from None
         except OSError as error:
             raise StoreFailed(
                 f"cannot write {request.output or 'the archive'}: {error.strerror}"
             ) from None
-
-
-def _save_file(engine: Engine, entries: list[tuple[Entry, str]], path: str) -> None:
-    from rootless import files
-
-    if os.path.isdir(path):
-        raise Conflict(f"{path} is a directory", hint="name a file, or --format oci-dir")
-    if os.path.exists(path) and not os.path.isfile(path):
-        fd = os.open(path, os.O_WRONLY | os.O_CLOEXEC)  # a device or a FIFO
-        try:
-            _save_archive(engine, entries, fd)
-        finally:
-            os.close(fd)
-        return
-    temporary = f"{path}.{files.random_name(4)}.part"
-    fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666)
-    try:
-        _save_archive(engine, entries, fd)
-        os.rename(temporary, path)
-    except BaseException:
-        os.unlink(temporary)
-        raise
-    finally:
-        os.close(fd)
 
 
 def _save_archive(engine: Engine, entries: list[tuple[Entry, str]], output: int) -> None:

@@ -213,20 +213,8 @@ def export(engine: Engine, name: str, path: str | None) -> None:
     if path is None:
         volumes.export(volume.name, 1)
         return
-    unfinished = f"{path}.{files.random_name()}.part"
-    try:
-        fd = os.open(unfinished, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
-    except OSError as error:
-        raise InvalidRequest(f"cannot write {path}: {error.strerror}") from None
-    try:
-        try:
-            volumes.export(volume.name, fd)
-        finally:
-            os.close(fd)
-        os.rename(unfinished, path)
-    except BaseException:
-        os.unlink(unfinished)
-        raise
+    with files.whole_file(path, mode=0o600) as fd:
+        volumes.export(volume.name, fd)
 
 
 def import_archive(engine: Engine, name: str, path: str | None) -> tuple[str, ...]:
