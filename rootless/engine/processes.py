@@ -9,6 +9,7 @@ from rootless.engine.user_namespaces import map_of
 from rootless.errors import Conflict
 from rootless.runtime import container as store
 from rootless.typed import TYPE_CHECKING, NamedTuple
+from rootless.userns.idmap import to_inside
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -16,6 +17,9 @@ if TYPE_CHECKING:
     from rootless.engine import Engine
     from rootless.runtime.container import State
     from rootless.userns.idmap import IdMap
+
+
+_OVERFLOW = 65534  # whom the kernel shows for ids that are not mapped
 
 
 class Process(NamedTuple):
@@ -138,10 +142,8 @@ def _inner_pid(host_pid: int) -> int:
 
 
 def _inside(uid: int, id_map: IdMap) -> int:
-    for each in id_map.uids:
-        if each.outside <= uid < each.outside + each.size:
-            return each.inside + uid - each.outside
-    return 65534
+    found = to_inside(id_map.uids, uid)
+    return _OVERFLOW if found is None else found
 
 
 def _terminal(device: int) -> str:

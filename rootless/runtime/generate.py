@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from rootless.typed import TYPE_CHECKING
+from rootless.userns.idmap import is_mapped
 
 if TYPE_CHECKING:
     from rootless.runtime.options import ContainerOptions
@@ -118,7 +119,7 @@ def _mounts(options: ContainerOptions, id_map: IdMap, own: set[str]) -> list[Mou
             "newinstance",
             "ptmxmode=0666",
             "mode=0620",
-            *(("gid=5",) if _is_mapped(id_map.gids, 5) else ()),
+            *(("gid=5",) if is_mapped(id_map.gids, 5) else ()),
         ),
         _mount(
             "/dev/shm",
@@ -198,7 +199,3 @@ def _mappings(ranges: tuple[IdRange, ...]) -> list[IdMapping]:
     return [
         {"containerID": each.inside, "hostID": each.outside, "size": each.size} for each in ranges
     ]
-
-
-def _is_mapped(ranges: tuple[IdRange, ...], inside: int) -> bool:
-    return any(each.inside <= inside < each.inside + each.size for each in ranges)

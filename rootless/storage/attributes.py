@@ -16,9 +16,10 @@ import os
 from rootless import owners
 from rootless.owners import BESIDE, OVERRIDE_STAT, Stat, parse_stat
 from rootless.typed import TYPE_CHECKING
+from rootless.userns.idmap import is_mapped
 
 if TYPE_CHECKING:
-    from rootless.userns.idmap import IdMap, IdRange
+    from rootless.userns.idmap import IdMap
 
 OPAQUE = "user.overlay.opaque"
 OPAQUE_MARKS = (OPAQUE, "user.fuseoverlayfs.opaque", "trusted.overlay.opaque")
@@ -47,13 +48,9 @@ class Owners:
         """Whether a file can belong to this pair of ids inside."""
         known = self._known.get((uid, gid))
         if known is None:
-            known = _within(self._uids, uid) and _within(self._gids, gid)
+            known = is_mapped(self._uids, uid) and is_mapped(self._gids, gid)
             self._known[uid, gid] = known
         return known
-
-
-def _within(ranges: tuple[IdRange, ...], number: int) -> bool:
-    return any(each.inside <= number < each.inside + each.size for each in ranges)
 
 
 def set_xattrs(file: int | str, xattrs: tuple[tuple[bytes, bytes], ...]) -> list[str]:

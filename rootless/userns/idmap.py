@@ -62,6 +62,31 @@ def stack(first: int, ranges: tuple[tuple[int, int], ...]) -> tuple[IdRange, ...
     return tuple(mapped)
 
 
+class MissingId(Exception):
+    """An id that a map does not have; the message is the number."""
+
+
+def compose(ranges: tuple[IdRange, ...], store: tuple[IdRange, ...]) -> tuple[IdRange, ...]:
+    """Two maps in one: what ``ranges`` calls outside is what ``store`` calls inside.  Raises MissingId."""
+    found = []
+    for each in ranges:
+        done = 0
+        while done < each.size:
+            middle = each.outside + done
+            part = next((p for p in store if p.inside <= middle < p.inside + p.size), None)
+            if part is None:
+                raise MissingId(middle)
+            size = min(each.size - done, part.inside + part.size - middle)
+            found.append(IdRange(each.inside + done, part.outside + middle - part.inside, size))
+            done += size
+    return tuple(found)
+
+
+def is_mapped(ranges: tuple[IdRange, ...], inside: int) -> bool:
+    """Whether there is such an id inside."""
+    return to_outside(ranges, inside) is not None
+
+
 def to_outside(ranges: tuple[IdRange, ...], inside: int) -> int | None:
     """The id outside that ``inside`` is, or None where it is not mapped."""
     for each in ranges:
@@ -128,24 +153,14 @@ def _free_range(subids: str) -> tuple[int, int]:
 
 def within(id_map: IdMap, parent: IdMap) -> IdMap | None:
     """The same map for a namespace inside one that has the map ``parent``; None where ids are missing."""
-    uids, gids = _relative(id_map.uids, parent.uids), _relative(id_map.gids, parent.gids)
-    return None if uids is None or gids is None else IdMap(uids, gids, "parent")
+    try:
+        uids = compose(id_map.uids, _turned(parent.uids))
+        gids = compose(id_map.gids, _turned(parent.gids))
+    except MissingId:
+        return None
+    return IdMap(uids, gids, "parent")
 
 
-def _relative(
-    ranges: tuple[IdRange, ...], parents: tuple[IdRange, ...]
-) -> tuple[IdRange, ...] | None:
-    found = []
-    for each in ranges:
-        done = 0
-        while done < each.size:
-            outside = each.outside + done
-            parent = next((p for p in parents if p.outside <= outside < p.outside + p.size), None)
-            if parent is None:
-                return None
-            size = min(each.size - done, parent.outside + parent.size - outside)
-            found.append(
-                IdRange(each.inside + done, parent.inside + outside - parent.outside, size)
-            )
-            done += size
-    return tuple(found)
+def _turned(ranges: tuple[IdRange, ...]) -> tuple[IdRange, ...]:
+    """The map the other way round."""
+    return tuple(IdRange(each.outside, each.inside, each.size) for each in ranges)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from rootless.errors import InvalidRequest
 from rootless.typed import NamedTuple
+from rootless.userns import idmap
 from rootless.userns.idmap import IdMap, IdRange
 
 Ranges = tuple[IdRange, ...]
@@ -103,21 +104,13 @@ def free_range(store: Ranges, taken: tuple[Ranges, ...], size: int) -> Ranges:
 
 def compose(ranges: Ranges, store: Ranges) -> Ranges:
     """Inside to intermediate and intermediate to host, in one.  Raises InvalidRequest."""
-    found = []
-    for each in ranges:
-        done = 0
-        while done < each.size:
-            middle = each.outside + done
-            part = next((p for p in store if p.inside <= middle < p.inside + p.size), None)
-            if part is None:
-                raise InvalidRequest(
-                    f"an id map needs the intermediate id {middle}, and you have {count(store)}",
-                    hint="0 is you, 1 and above are your subordinate ids in order",
-                )
-            size = min(each.size - done, part.inside + part.size - middle)
-            found.append(IdRange(each.inside + done, part.outside + middle - part.inside, size))
-            done += size
-    return tuple(found)
+    try:
+        return idmap.compose(ranges, store)
+    except idmap.MissingId as missing:
+        raise InvalidRequest(
+            f"an id map needs the intermediate id {missing}, and you have {count(store)}",
+            hint="0 is you, 1 and above are your subordinate ids in order",
+        ) from None
 
 
 def custom(uid_texts: tuple[str, ...], gid_texts: tuple[str, ...], store: IdMap) -> IdMap:
@@ -162,10 +155,10 @@ def _parse(text: str, store: Ranges) -> tuple[str, IdRange]:
         )
     inside, middle, size = map(int, numbers)
     if is_host:
-        part = next((p for p in store if p.outside <= middle < p.outside + p.size), None)
-        if part is None:
+        found = idmap.to_inside(store, middle)
+        if found is None:
             raise InvalidRequest(f"{text!r}: id {middle} of the host is not yours to map")
-        middle = part.inside + middle - part.outside
+        middle = found
     return flags, IdRange(inside, middle, size)
 
 
