@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import pwd
 import shutil
 import tempfile
 from typing import NamedTuple
@@ -133,16 +132,6 @@ HOSTS = {
         "registry", "less", "registry.invalid", "curl",
     ),
 }  # fmt: skip
-
-
-@pytest.fixture(scope="module", autouse=True)
-def only_as_root():
-    if os.geteuid() != 0:
-        pytest.skip("not started as root")
-    try:
-        pwd.getpwnam(USER)
-    except KeyError:
-        pytest.skip(f"no user {USER}: scripts/test makes it")
 
 
 @pytest.fixture

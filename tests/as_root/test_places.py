@@ -21,16 +21,6 @@ PRIVATE_FUSE = (
 )
 
 
-@pytest.fixture(scope="session", autouse=True)
-def only_as_root():
-    if os.geteuid() != 0:
-        pytest.skip("not started as root")
-    try:
-        pwd.getpwnam(USER)
-    except KeyError:
-        pytest.skip(f"no user {USER}: scripts/test makes it")
-
-
 @pytest.fixture
 def place(images, registries_conf):
     """Make a ``rootless`` that runs in a place, with a store of the place's user."""

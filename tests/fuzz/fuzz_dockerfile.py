@@ -7,11 +7,7 @@ A failure prints the seed of its case; ``--seed N --cases 1`` repeats it alone.
 
 from __future__ import annotations
 
-import argparse
-import random
 import re
-import sys
-import time
 from typing import TYPE_CHECKING
 
 from rootless.dockerfile.arguments import global_scope, resolve_arg
@@ -22,8 +18,10 @@ from rootless.dockerfile.lint import Facts, lint
 from rootless.dockerfile.parser import parse, parse_trigger
 from rootless.dockerfile.rules import RULES
 from rootless.errors import InvalidRequest
+from tests.fuzz.harness import expect, main
 
 if TYPE_CHECKING:
+    import random
     from collections.abc import Callable
 
     from rootless.dockerfile.instructions import Dockerfile, Instruction
@@ -198,10 +196,6 @@ SECONDS_PER_CASE = 5
 _PLACE = re.compile(r"fuzz(?::(\d+):(\d+))?: \S")
 
 
-class Failed(Exception):
-    """A promise was broken."""
-
-
 def check(random: random.Random) -> None:
     """One case."""
     kind = random.random()
@@ -318,11 +312,6 @@ def attempt(action: Callable[[], object], *, lines: int | None = None) -> object
         return None
 
 
-def expect(promise: bool, failure: str) -> None:
-    if not promise:
-        raise Failed(failure)
-
-
 def dockerfile_text(random: random.Random) -> str:
     """Directives, perhaps a FROM, instructions."""
     parts = [top + "\n" for top in random.choices(TOPS, k=random.randint(0, 3))]
@@ -385,34 +374,5 @@ def mutated(random: random.Random, text: str) -> str:
     return text
 
 
-def run(*, seconds: float, seed: int, cases: int | None = None) -> int:
-    """Try cases until the time is over; the answer is how many."""
-    end = time.monotonic() + seconds
-    done = 0
-    while time.monotonic() < end and (cases is None or done < cases):
-        case = seed + done
-        started = time.process_time()
-        try:
-            check(random.Random(case))
-        except BaseException:
-            sys.stderr.write(f"seed {case} failed\n")
-            raise
-        spent = time.process_time() - started
-        expect(spent < SECONDS_PER_CASE, f"seed {case} took {spent:.1f} s")
-        done += 1
-    return done
-
-
-def main() -> None:
-    """The command line."""
-    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("--seconds", type=float, default=10)
-    parser.add_argument("--seed", type=int, default=time.time_ns())
-    parser.add_argument("--cases", type=int)
-    options = parser.parse_args()
-    done = run(seconds=options.seconds, seed=options.seed, cases=options.cases)
-    sys.stdout.write(f"{done} cases, first seed {options.seed}\n")
-
-
 if __name__ == "__main__":
-    main()
+    main(check, __doc__.partition("\n")[0], each_s=SECONDS_PER_CASE)

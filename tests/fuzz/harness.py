@@ -61,7 +61,12 @@ def mutated(random: random.Random, content: bytes) -> bytes:
 
 
 def run(
-    check: Callable[[random.Random], None], *, seconds: float, seed: int, cases: int | None = None
+    check: Callable[[random.Random], None],
+    *,
+    seconds: float,
+    seed: int,
+    cases: int | None = None,
+    each_s: float = SECONDS_PER_CASE,
 ) -> int:
     """Try cases until the time is over; the answer is how many.  A failure names its seed."""
     end = time.monotonic() + seconds
@@ -75,17 +80,21 @@ def run(
             sys.stderr.write(f"seed {case} failed\n")
             raise
         spent = time.process_time() - started
-        expect(spent < SECONDS_PER_CASE, f"seed {case} took {spent:.1f} s")
+        expect(spent < each_s, f"seed {case} took {spent:.1f} s")
         done += 1
     return done
 
 
-def main(check: Callable[[random.Random], None], description: str) -> None:
+def main(
+    check: Callable[[random.Random], None], description: str, *, each_s: float = SECONDS_PER_CASE
+) -> None:
     """The command line."""
     parser = argparse.ArgumentParser(description=description)
     parser.add_argument("--seconds", type=float, default=10)
     parser.add_argument("--seed", type=int, default=time.time_ns())
     parser.add_argument("--cases", type=int)
     options = parser.parse_args()
-    done = run(check, seconds=options.seconds, seed=options.seed, cases=options.cases)
+    done = run(
+        check, seconds=options.seconds, seed=options.seed, cases=options.cases, each_s=each_s
+    )
     sys.stdout.write(f"{done} cases, first seed {options.seed}\n")

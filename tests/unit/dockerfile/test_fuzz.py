@@ -6,11 +6,16 @@ import random
 
 import pytest
 
-from tests.fuzz import fuzz_dockerfile
+from tests.fuzz import fuzz_dockerfile, harness
+
+
+def fuzz(*, seconds, cases):
+    limit = fuzz_dockerfile.SECONDS_PER_CASE
+    return harness.run(fuzz_dockerfile.check, seconds=seconds, seed=1, cases=cases, each_s=limit)
 
 
 def test_random_dockerfiles_are_understood_or_refused_with_a_place():
-    assert fuzz_dockerfile.run(seconds=60, seed=1, cases=400) == 400
+    assert fuzz(seconds=60, cases=400) == 400
 
 
 def test_the_fuzzer_notices_a_crash(monkeypatch):
@@ -19,7 +24,7 @@ def test_the_fuzzer_notices_a_crash(monkeypatch):
 
     monkeypatch.setattr(fuzz_dockerfile, "parse", crash)
     with pytest.raises(IndexError):
-        fuzz_dockerfile.run(seconds=10, seed=1, cases=10)
+        fuzz(seconds=10, cases=10)
 
 
 def test_the_fuzzer_makes_files_that_are_understood():
