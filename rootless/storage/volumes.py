@@ -24,7 +24,7 @@ from rootless.typed import TYPE_CHECKING, NamedTuple, TypedDict, TypeVar
 from rootless.userns.idmap import to_inside, to_outside
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
 
     from rootless.paths import Paths
     from rootless.rootfs import Rootfs
@@ -363,21 +363,13 @@ def _translated(number: int, inside: tuple[IdRange, ...], store: tuple[IdRange, 
 
 def _export(path: str, fd: int) -> None:
     """CHILD SIDE.  The directory itself comes first: a database looks at its owner and mode."""
-    from rootless.storage.changes import Change, Skip
     from rootless.storage.compression import compressor
     from rootless.storage.pack import Packer
-    from rootless.storage.stack import DIRECTORY_FLAGS, Stack
-    from rootless.storage.tree_changes import tree_changes
+    from rootless.storage.trees import Located, allow_depth, walk
 
-    def everything() -> Iterator[Change]:
-        top = os.open(path, DIRECTORY_FLAGS)
-        try:
-            yield Change(b"", top, b".", os.fstat(top))
-        finally:
-            os.close(top)
-        yield from tree_changes(path, Stack(()), 0, Skip(()))
-
-    Packer(fd, compressor("none")).pack(everything())
+    allow_depth()
+    top = os.open(path, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+    Packer(fd, compressor("none")).pack(walk(Located(top, b".", os.fstat(top)), b""))
 
 
 def _import(path: str, fd: int, id_map: IdMap) -> tuple[str, ...]:
