@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
     from rootless.build.cache import Record
     from rootless.engine import Engine
+    from rootless.engine.garbage import UnpackedLayer
     from rootless.engine.image_list import ListedImage
     from rootless.engine.volumes import ListedVolume
     from rootless.runtime.container import Container
@@ -78,11 +79,12 @@ def disk_usage(engine: Engine) -> DiskUsage:
     """Measure the store."""
     with engine.use_store():
         listed = list_images(engine, ImagesRequest(filters=("readonly=false",)))
-        parts = _sizes(engine)
+        unpacked = list(unpacked_layers(engine))
+        parts = _sizes(engine, unpacked)
         containers = _containers(engine)
         volumes = tuple((each, size_of(engine, each.volume)) for each in list_volumes(engine))
         image_parts = {part for each in listed for part in _parts_of(each)}
-        cache, cached_parts = _cache(engine, parts, image_parts)
+        cache, cached_parts = _cache(engine, unpacked, parts, image_parts)
     lines = (
         _images_line(listed, parts, cached_parts),
         _containers_line(containers),
@@ -98,12 +100,12 @@ def disk_usage(engine: Engine) -> DiskUsage:
     return DiskUsage(lines, _images(engine, listed), containers, volumes, cache)
 
 
-def _sizes(engine: Engine) -> dict[str, int]:
+def _sizes(engine: Engine, unpacked: list[UnpackedLayer]) -> dict[str, int]:
     """Every blob, by its digest, and every unpacked layer, by ``layer `` and its chain id, in bytes."""
     from rootless.engine.check_images import stored_blobs
 
     sizes = {digest or path: os.lstat(path).st_size for path, digest in stored_blobs(engine.layout)}
-    for _, name, record in unpacked_layers(engine):
+    for _, name, record in unpacked:
         sizes[f"layer {name}"] = sizes.get(f"layer {name}", 0) + record.get("size", 0)
     return sizes
 
@@ -184,11 +186,14 @@ def _volumes_line(volumes: Iterable[tuple[ListedVolume, int]]) -> Usage:
 
 
 def _cache(
-    engine: Engine, parts: dict[str, int], image_parts: set[str]
+    engine: Engine,
+    unpacked: list[UnpackedLayer],
+    parts: dict[str, int],
+    image_parts: set[str],
 ) -> tuple[tuple[CacheUsage, ...], set[str]]:
     """The lines of the build cache, and the parts that only it needs."""
     by_diff_id: dict[str, list[str]] = {}
-    for _, name, record in unpacked_layers(engine):
+    for _, name, record in unpacked:
         by_diff_id.setdefault(record.get("diff_id", ""), []).append(f"layer {name}")
     lines: dict[str, CacheUsage] = {}
     own: set[str] = set()

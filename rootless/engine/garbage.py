@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from rootless.engine import Engine
     from rootless.storage.layer_store import LayerRecord
 
+    UnpackedLayer = tuple[str, str, LayerRecord]
+
 
 class Freed(NamedTuple):
     """What was deleted: digests of blobs, chain ids of layers, and how much space they took."""
@@ -49,9 +51,10 @@ def collect(engine: Engine, *, downloads: bool = False) -> Freed | None:
         if not alone:
             return None
         cached_blobs, cached_diff_ids = cached_layers(engine)
-        layers = _needed_layers(engine, cached_diff_ids)
+        layers = list(unpacked_layers(engine))
+        needed = _needed_layers(engine, layers, cached_diff_ids)
         blobs = garbage.collect(engine.layout, keep=cached_blobs)
-        removed, size_bytes = _remove_layers(engine, layers)
+        removed, size_bytes = _remove_layers(engine, layers, needed)
         if downloads:
             size_bytes += _remove_downloads(engine)
             _empty_trash(engine)
@@ -62,7 +65,9 @@ def collect(engine: Engine, *, downloads: bool = False) -> Freed | None:
     )
 
 
-def _needed_layers(engine: Engine, cached_diff_ids: set[str]) -> set[str]:
+def _needed_layers(
+    engine: Engine, unpacked: list[UnpackedLayer], cached_diff_ids: set[str]
+) -> set[str]:
     """The chain ids, without algorithm, of every layer that is needed, whatever form it has."""
     needed: set[str] = set()
     for each in containers.all_containers(engine.paths):
@@ -71,7 +76,7 @@ def _needed_layers(engine: Engine, cached_diff_ids: set[str]) -> set[str]:
     for layout in (engine.layout, *engine.layout.others):
         for image in layout.images():
             needed.update(map(encoded, image.chain))
-    records = {name: record for _, name, record in unpacked_layers(engine)}
+    records = {name: record for _, name, record in unpacked}
     for name, record in records.items():
         if record.get("diff_id") in cached_diff_ids:
             needed.add(name)
@@ -85,7 +90,7 @@ def _parents(record: LayerRecord, records: dict[str, LayerRecord]) -> Iterator[s
         record = records.get(encoded(parent), {})
 
 
-def unpacked_layers(engine: Engine) -> Iterator[tuple[str, str, LayerRecord]]:
+def unpacked_layers(engine: Engine) -> Iterator[UnpackedLayer]:
     """Every unpacked layer: its directory, its chain id without algorithm, and its record, {} if damaged."""
     for form in files.names_in(engine.paths.layers):
         for name in files.names_in(f"{engine.paths.layers}/{form}"):
@@ -97,14 +102,18 @@ def unpacked_layers(engine: Engine) -> Iterator[tuple[str, str, LayerRecord]]:
             yield path, name, record
 
 
-def _remove_layers(engine: Engine, needed: set[str]) -> tuple[list[str], int]:
+def _remove_layers(
+    engine: Engine, unpacked: list[UnpackedLayer], needed: set[str]
+) -> tuple[list[str], int]:
     """Layers before their parents: a layer on disk always has its parents, also after a kill."""
     removed: list[str] = []
     size_bytes = 0
-    found = list(unpacked_layers(engine))
-    records = {name: record for _, name, record in found}
-    found.sort(key=lambda each: sum(1 for _ in _parents(each[2], records)), reverse=True)
-    for path, name, record in found:
+    records = {name: record for _, name, record in unpacked}
+
+    def depth(layer: UnpackedLayer) -> int:
+        return sum(1 for _ in _parents(layer[2], records))
+
+    for path, name, record in sorted(unpacked, key=depth, reverse=True):
         if name in needed:
             continue
         size_bytes += record.get("size", 0)

@@ -107,14 +107,7 @@ class Layout:
 
     def entries(self) -> tuple[Entry, ...]:
         """Every entry of ``index.json`` in its order."""
-        return tuple(
-            Entry(
-                reference=_annotations(each).get(REF_NAME, ""),
-                descriptor=each,
-                source_digest=_annotations(each).get(SOURCE_DIGEST),
-            )
-            for each in self._read_index()["manifests"]
-        )
+        return tuple(map(_entry, self._read_index()["manifests"]))
 
     def all_entries(self) -> tuple[Entry, ...]:
         """The entries of this layout and of those that are only read."""
@@ -374,7 +367,7 @@ class Layout:
         self.create()
         with files.lock(f"{self.path}/index.lock"):
             index = self._read_index()
-            lines = [_line(entry) for entry in change(list(self.entries()))]
+            lines = [_line(entry) for entry in change(list(map(_entry, index["manifests"])))]
             if lines != index["manifests"]:
                 index["manifests"] = lines
                 self._write_index(index)
@@ -451,6 +444,15 @@ def is_line(value: Any) -> bool:
         return False
 
 
+def _entry(line: Descriptor) -> Entry:
+    annotations: dict[str, Any] = line.get("annotations") or {}
+    return Entry(
+        reference=annotations.get(REF_NAME, ""),
+        descriptor=line,
+        source_digest=annotations.get(SOURCE_DIGEST),
+    )
+
+
 def _line(entry: Entry) -> Descriptor:
     old = entry.descriptor
     line: Descriptor = {"mediaType": old["mediaType"], "digest": old["digest"], "size": old["size"]}
@@ -462,7 +464,3 @@ def _line(entry: Entry) -> Descriptor:
     if annotations:
         line["annotations"] = annotations
     return line
-
-
-def _annotations(descriptor: Descriptor) -> Any:
-    return descriptor.get("annotations") or {}
