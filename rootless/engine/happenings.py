@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 
-from rootless.errors import InvalidRequest
+from rootless.engine.filters import grouped, has, means_image
 from rootless.runtime import journal
 from rootless.typed import TYPE_CHECKING
 
@@ -61,19 +61,10 @@ def _all(
 
 def _test_of(filters: Sequence[str]) -> Callable[[Entry], bool]:
     """Of the filters with one key any, but every label; of different keys all."""
-    tests: dict[str, list[Callable[[Entry], bool]]] = {}
-    for text in filters:
-        key, equals, value = text.partition("=")
-        if key not in _FILTERS or not equals:
-            known = " ".join(f"{each}=" for each in _FILTERS)
-            raise InvalidRequest(f"unknown filter {text!r}", hint=f"one of {known}")
-        group = text if key == "label" else key
-        tests.setdefault(group, []).append(_bound(_FILTERS[key], value))
-    return lambda entry: all(any(test(entry) for test in group) for group in tests.values())
-
-
-def _bound(test: Callable[[Entry, str], bool], value: str) -> Callable[[Entry], bool]:
-    return lambda entry: test(entry, value)
+    groups = grouped(filters, _FILTERS)
+    return lambda entry: all(
+        any(_FILTERS[key](entry, value) for key, value in group) for group in groups
+    )
 
 
 def _names(kind: str) -> Callable[[Entry, str], bool]:
@@ -90,15 +81,11 @@ def _names(kind: str) -> Callable[[Entry, str], bool]:
 def _image(entry: Entry, value: str) -> bool:
     """An image itself, or a container made of it; a name without tag or registry will do."""
     name = entry["name"] if entry["type"] == "image" else entry["attributes"].get("image", "")
-    short = name.removeprefix("docker.io/").removeprefix("library/")
-    names = {name, short, name.rpartition(":")[0], short.rpartition(":")[0]}
-    return value in names or _names("image")(entry, value)
+    return means_image(value, name) or _names("image")(entry, value)
 
 
 def _label(entry: Entry, value: str) -> bool:
-    key, equals, text = value.partition("=")
-    attributes = entry["attributes"]
-    return key in attributes and (not equals or attributes[key] == text)
+    return has(entry["attributes"], value)
 
 
 def _event(entry: Entry, value: str) -> bool:

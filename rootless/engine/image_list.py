@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from rootless.engine.filters import has, split, truth
 from rootless.engine.images import find, layer_sizes
 from rootless.errors import InvalidRequest, RootlessError
 from rootless.image.reference import is_name, parse_reference
@@ -126,19 +127,11 @@ def _fits(line: ListedImage, pattern: str) -> bool:
 
 
 def _test(engine: Engine, text: str, request: ImagesRequest) -> Callable[[ListedImage], bool]:
-    key, operator, value = split_filter(text)
+    key, operator, value = split(text)
     test = _test_of(engine, key, value, request)
     if operator == "!=":
         return lambda line: not test(line)
     return test
-
-
-def split_filter(text: str) -> tuple[str, str, str]:
-    """``key=value`` or ``key!=value``; a label's value may have an equals sign of its own."""
-    key, equals, value = text.partition("=")
-    if not equals:
-        raise InvalidRequest(f"{text!r} is not a filter", hint="write key=value")
-    return (key[:-1], "!=", value) if key.endswith("!") else (key, "=", value)
 
 
 _BOOLEANS: dict[str, Callable[[ListedImage], bool]] = {
@@ -154,7 +147,7 @@ def _test_of(
     engine: Engine, key: str, value: str, request: ImagesRequest
 ) -> Callable[[ListedImage], bool]:
     if key in _BOOLEANS:
-        wanted = _truth(value)
+        wanted = truth(value)
         return lambda line: _BOOLEANS[key](line) == wanted
     match key:
         case "label":
@@ -185,14 +178,4 @@ def _test_of(
 
 def has_label(image: Image, text: str) -> bool:
     """Whether the image has the label, with the value if ``text`` has one."""
-    key, equals, value = text.partition("=")
-    labels = image.container_config.get("Labels") or {}
-    return key in labels and (not equals or labels[key] == value)
-
-
-def _truth(text: str) -> bool:
-    if text.lower() in ("true", "1", "t"):
-        return True
-    if text.lower() in ("false", "0", "f"):
-        return False
-    raise InvalidRequest(f"{text!r} is neither true nor false")
+    return has(image.container_config.get("Labels") or {}, text)

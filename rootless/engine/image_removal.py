@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from rootless.engine import garbage
+from rootless.engine.filters import split
 from rootless.engine.image_list import (
     ImagesRequest,
     has_label,
     list_images,
-    split_filter,
     used_images,
 )
 from rootless.engine.images import find_entry, is_hexadecimal
@@ -169,7 +169,7 @@ def prune_images(engine: Engine, request: PruneImagesRequest, report: Report = i
 
 def _passes(image: Image, created_s: float, request: PruneImagesRequest) -> bool:
     for text in request.filters:
-        key, operator, value = split_filter(text)
+        key, operator, value = split(text)
         if key == "until" and operator == "=":
             fits = created_s < parse_since(value, now_s=request.now_s)
         elif key == "label":

@@ -6,6 +6,7 @@ import os
 
 from rootless import files
 from rootless.engine.connectivity import USER, refuse_in_use, write_texts
+from rootless.engine.filters import has, truth
 from rootless.errors import Conflict, InvalidRequest, NotFound, Unsupported
 from rootless.lean import contextmanager
 from rootless.network import records
@@ -143,12 +144,9 @@ def _passes(engine: Engine, record: NetworkRecord, key: str, value: str) -> bool
         case "driver":
             return record["driver"] == value
         case "internal":
-            return record["internal"] == (value == "true")
+            return record["internal"] == truth(value)
         case "label":
-            name, wanted = _pair(value)
-            return name in record["labels"] and (
-                "=" not in value or record["labels"][name] == wanted
-            )
+            return has(record["labels"], value)
         case "label!":
             return not _passes(engine, record, "label", value)
         case "until":
@@ -156,7 +154,7 @@ def _passes(engine: Engine, record: NetworkRecord, key: str, value: str) -> bool
 
             return parse_time(record["created"]) < parse_since(value, now_s=None)
         case "dangling":
-            return (not users(engine, record["name"])) == (value == "true")
+            return (not users(engine, record["name"])) == truth(value)
     raise InvalidRequest(
         f"unknown filter {key!r}",
         hint="name, id, driver, internal, label, label!, until or dangling",

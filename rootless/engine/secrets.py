@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 
+from rootless.engine.filters import has
 from rootless.errors import InvalidRequest, RootlessError
 from rootless.runtime.container import timestamp
 from rootless.storage.secrets import LARGEST_BYTES, Secret, Secrets
@@ -64,8 +65,7 @@ def _passes(secret: Secret, key: str, value: str) -> bool:
         case "id":
             return secret.id.startswith(value)
         case "label":
-            name, equals, wanted = value.partition("=")
-            return name in secret.labels and (not equals or secret.labels[name] == wanted)
+            return has(secret.labels, value)
     raise InvalidRequest(f"unknown filter {key!r}", hint="name, id or label")
 
 

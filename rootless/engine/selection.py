@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from rootless.engine.filters import grouped, has, means_image
 from rootless.errors import InvalidRequest, NotFound
 from rootless.runtime import container as store
 from rootless.typed import TYPE_CHECKING
@@ -68,20 +69,14 @@ def matching(
     engine: Engine, containers: Iterable[Container], filters: Sequence[str]
 ) -> list[Container]:
     """Those that match: of the filters with one key any, but every label; of different keys all."""
-    tests: dict[str, list[Callable[[Container], bool]]] = {}
-    for text in filters:
-        key, equals, value = text.partition("=")
-        maker = _FILTERS.get(key)
-        if maker is None or not equals:
-            raise InvalidRequest(
-                f"unknown filter {text!r}", hint="one of " + " ".join(f"{k}=" for k in _FILTERS)
-            )
-        group = text if key in ("label", "label!") else key
-        tests.setdefault(group, []).append(maker(engine, value))
+    groups = [
+        [_FILTERS[key](engine, value) for key, value in group]
+        for group in grouped(filters, _FILTERS)
+    ]
     return [
         container
         for container in containers
-        if all(any(test(container) for test in group) for group in tests.values())
+        if all(any(test(container) for test in group) for group in groups)
     ]
 
 
@@ -108,18 +103,11 @@ def _status(engine: Engine, value: str) -> Callable[[Container], bool]:
 
 
 def _label(engine: Engine, value: str) -> Callable[[Container], bool]:
-    key, equals, text = value.partition("=")
-
-    def test(container: Container) -> bool:
-        labels = container.record["labels"]
-        return key in labels and (not equals or labels[key] == text)
-
-    return test
+    return lambda container: has(container.record["labels"], value)
 
 
 def _no_label(engine: Engine, value: str) -> Callable[[Container], bool]:
-    has = _label(engine, value)
-    return lambda container: not has(container)
+    return lambda container: not has(container.record["labels"], value)
 
 
 def _exited(engine: Engine, value: str) -> Callable[[Container], bool]:
@@ -137,12 +125,10 @@ def _ancestor(engine: Engine, value: str) -> Callable[[Container], bool]:
     """Made from that image; a name without tag means any of its tags."""
 
     def test(container: Container) -> bool:
-        name, identifier = container.record["image"], container.record["image_id"]
-        short = name.removeprefix("docker.io/").removeprefix("library/")
-        names = {name, short, name.rpartition(":")[0], short.rpartition(":")[0]}
+        identifier = container.record["image_id"].partition(":")[2]
         wanted = value.removeprefix("sha256:")
-        return value in names or (
-            len(wanted) >= 4 and identifier.partition(":")[2].startswith(wanted)
+        return means_image(value, container.record["image"]) or (
+            len(wanted) >= 4 and identifier.startswith(wanted)
         )
 
     return test

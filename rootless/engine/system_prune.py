@@ -9,7 +9,7 @@ from rootless import files
 from rootless.build import cache_mounts
 from rootless.build.cache import Cache
 from rootless.engine import containers, garbage, networks, volumes
-from rootless.engine.image_list import split_filter
+from rootless.engine.filters import split
 from rootless.engine.image_removal import PruneImagesRequest, prune_images
 from rootless.errors import Conflict, InvalidRequest
 from rootless.events import ignore
@@ -70,7 +70,7 @@ def system_prune(engine: Engine, request: SystemPruneRequest, report: Report = i
 
 def _check(request: SystemPruneRequest) -> None:
     for text in request.filters:
-        key, _, _ = split_filter(text)
+        key, _, _ = split(text)
         if key not in ("until", "label"):
             raise InvalidRequest(f"nothing can be pruned by {key!r}", hint="by until or label")
         if key == "until" and request.volumes:
@@ -86,7 +86,7 @@ def _prune_cache(engine: Engine, request: SystemPruneRequest) -> tuple[tuple[str
     """
     oldest_s = time.time()
     for text in request.filters:
-        key, _, value = split_filter(text)
+        key, _, value = split(text)
         if key == "label":
             return (), 0
         oldest_s = parse_since(value, now_s=time.time())

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 
 from rootless import files
+from rootless.engine.filters import has, truth
 from rootless.engine.mount_options import check_driver
 from rootless.engine.mounts import uses
 from rootless.errors import Conflict, InvalidRequest, NotFound, RootlessError
@@ -91,19 +92,19 @@ def _filter(text: str) -> Callable[[ListedVolume], bool]:
         case "name":
             return lambda each: value in each.volume.name
         case "label":
-            return lambda each: _has(each.volume.labels, value)
+            return lambda each: has(each.volume.labels, value)
         case "label!":
-            return lambda each: not _has(each.volume.labels, value)
+            return lambda each: not has(each.volume.labels, value)
         case "opt":
-            return lambda each: _has(each.volume.options, value)
+            return lambda each: has(each.volume.options, value)
         case "driver":
             return lambda each: value == "local"
         case "scope":
             return lambda each: value == "local"
         case "dangling":
-            return lambda each: (not each.containers) == _truth(value)
+            return lambda each: (not each.containers) == truth(value)
         case "anonymous":
-            return lambda each: each.volume.anonymous == _truth(value)
+            return lambda each: each.volume.anonymous == truth(value)
         case "until":
             from rootless.image.times import parse_since, parse_time
 
@@ -113,19 +114,6 @@ def _filter(text: str) -> Callable[[ListedVolume], bool]:
         f"unknown filter {key!r}",
         hint="name, label, label!, dangling, anonymous, driver, opt or until",
     )
-
-
-def _has(pairs: dict[str, str], text: str) -> bool:
-    key, equals, value = text.partition("=")
-    return key in pairs and (not equals or pairs[key] == value)
-
-
-def _truth(text: str) -> bool:
-    if text.lower() in ("true", "1"):
-        return True
-    if text.lower() in ("false", "0"):
-        return False
-    raise InvalidRequest(f"{text!r} is neither true nor false")
 
 
 def inspect(engine: Engine, name: str) -> ListedVolume:
