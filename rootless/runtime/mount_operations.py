@@ -14,7 +14,7 @@ from rootless import files
 from rootless.kernel import mount
 from rootless.kernel.mount import MS_PRIVATE, MS_REC
 from rootless.kernel.openat2 import RESOLVE_BENEATH, RESOLVE_NO_MAGICLINKS
-from rootless.runtime.operations import attach, attribute_words
+from rootless.runtime.operations import attach, attribute_words, stack_directories
 from rootless.runtime.targets import PLAIN, open_mount_point
 from rootless.typed import TYPE_CHECKING, NamedTuple
 
@@ -86,18 +86,16 @@ class OverlayInside(NamedTuple):
 
     def apply(self, root: Root) -> None:
         place = open_mount_point(root.fd, self.target, is_directory=True)
-        fds = [_open(root, path, os.O_PATH | os.O_DIRECTORY) for path in self.lower]
-        words = ["lowerdir=" + ":".join(f"/proc/self/fd/{fd}" for fd in fds), "userxattr"]
+        lower = [_open(root, path, os.O_PATH | os.O_DIRECTORY) for path in self.lower]
+        written: list[int] = []
         if self.fresh:
-            fds += self._begin_anew(root, fds[0])
+            written = self._begin_anew(root, lower[0])
         elif self.upper:
-            fds += [
+            written = [
                 _open(root, path, os.O_PATH | os.O_DIRECTORY) for path in (self.upper, self.work)
             ]
-        for key, fd in zip(("upperdir", "workdir"), fds[len(self.lower) :], strict=False):
-            words.append(f"{key}=/proc/self/fd/{fd}")
-        mount.mount("overlay", f"/proc/self/fd/{place}", "overlay", 0, ",".join(words))
-        for fd in fds:
+        stack_directories(f"/proc/self/fd/{place}", lower, written, ("userxattr",))
+        for fd in (*lower, *written):
             os.close(fd)
         # What was mounted covers the place; opened again, the path leads to it.
         stacked = mount.open_in_root(root.fd, self.target, os.O_PATH, resolve=PLAIN)

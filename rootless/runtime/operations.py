@@ -75,21 +75,39 @@ class MountOverlay(NamedTuple):
     target: str
 
     def apply(self, root: Root) -> None:
-        # /proc/self/fd names are short, so that hundreds of layers fit in the page that mount(2)
-        # takes, and they keep the caller's paths out of the container's mountinfo.
-        fds = [os.open(path, os.O_PATH | os.O_CLOEXEC) for path in self.lower]
-        options = ["lowerdir=" + ":".join(f"/proc/self/fd/{fd}" for fd in fds)]
-        for key, path in (("upperdir", self.upper), ("workdir", self.work)):
-            if path is not None:
-                fds.append(os.open(path, os.O_PATH | os.O_CLOEXEC))
-                options.append(f"{key}=/proc/self/fd/{fds[-1]}")
-        mount.mount("overlay", self.target, "overlay", 0, ",".join((*options, *self.options)))
-        for fd in fds:
+        lower, written = (
+            [os.open(path, os.O_PATH | os.O_CLOEXEC) for path in paths if path is not None]
+            for paths in (self.lower, (self.upper, self.work))
+        )
+        stack_directories(self.target, lower, written, self.options)
+        for fd in (*lower, *written):
             os.close(fd)
         root.fd = os.open(self.target, os.O_PATH | os.O_CLOEXEC)
 
     def __str__(self) -> str:
         return f"mount overlay of {_plural(len(self.lower), 'layer')} on {self.target}"
+
+
+def stack_directories(
+    target: str, lower: list[int], written: list[int], options: tuple[str, ...]
+) -> None:
+    """Mount an overlay of open directories: the lower ones, top first, and the upper and work one.
+
+    Each is called by its number in /proc/self/fd.  So short, all 500 that the kernel stacks fit in the
+    page that mount(2) takes, and the caller's paths stay out of the container's mountinfo.
+    """
+    words = ["lowerdir=" + ":".join(map(str, lower))]
+    words += [f"{key}={fd}" for key, fd in zip(("upperdir", "workdir"), written, strict=False)]
+    here = os.open(".", os.O_PATH | os.O_CLOEXEC)
+    os.chdir("/proc/self/fd")
+    try:
+        mount.mount("overlay", target, "overlay", 0, ",".join((*words, *options)))
+    finally:
+        try:
+            os.fchdir(here)
+        except OSError:  # a place that only the caller may enter, who we are no longer
+            os.chdir("/")
+        os.close(here)
 
 
 class BindRoot(NamedTuple):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 
+from rootless.errors import HostLacks
 from rootless.rootfs import Rootfs
 from rootless.storage.driver import layer_form
 from rootless.typed import TYPE_CHECKING
@@ -12,6 +13,8 @@ if TYPE_CHECKING:
     from rootless.image.digest import ChainID
     from rootless.paths import Paths
     from rootless.userns.idmap import IdMap
+
+MOST_LAYERS = 500  # OVL_MAX_STACK
 
 
 class Overlay:
@@ -26,6 +29,12 @@ class Overlay:
 
     def rootfs(self, chain: tuple[ChainID, ...], bundle: str, *, volatile: bool = False) -> Rootfs:
         """Stack the layers of ``chain`` below ``bundle/upper``."""
+        if len(chain) > MOST_LAYERS and self.name == Overlay.name:
+            raise HostLacks(
+                f"the kernel's overlay stacks {MOST_LAYERS} layers, and this image has {len(chain)}",
+                hint="ROOTLESS_STORAGE_DRIVER=fuse-overlayfs (or vfs) for this command, or make fewer"
+                " layers with `rootless build --squash-all`",
+            )
         lower = lower_directories(self._paths, self.form.name, chain, bundle)
         self._make_upper(f"{bundle}/upper", lower[0])
         _make_directory(f"{bundle}/work")
