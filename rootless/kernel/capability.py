@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from ctypes import POINTER, Structure, c_int, c_uint, c_ulong
+import struct
 
-from rootless.kernel.libc import function
+from rootless.kernel.libc import c_char_p, c_int, c_ulong, function
 
 NAMES = (
     "CHOWN DAC_OVERRIDE DAC_READ_SEARCH FOWNER FSETID KILL SETGID SETUID SETPCAP LINUX_IMMUTABLE"
@@ -20,15 +20,7 @@ _PR_CAP_AMBIENT = 47
 _PR_CAP_AMBIENT_CLEAR_ALL = 4
 
 
-class _Header(Structure):
-    _fields_ = (("version", c_uint), ("pid", c_int))
-
-
-class _Data(Structure):
-    _fields_ = (("effective", c_uint), ("permitted", c_uint), ("inheritable", c_uint))
-
-
-_capset = function("capset", POINTER(_Header), POINTER(_Data))
+_capset = function("capset", c_char_p, c_char_p)
 _prctl = function("prctl", c_int, c_ulong, c_ulong, c_ulong, c_ulong)
 
 
@@ -64,12 +56,9 @@ def clear_ambient() -> None:
 
 def set_capabilities(effective: int, permitted: int, inheritable: int = 0) -> None:
     """capset(2) of the calling thread."""
-    data = (_Data * 2)()
-    for word in (0, 1):
-        data[word].effective = effective >> 32 * word & 0xFFFFFFFF
-        data[word].permitted = permitted >> 32 * word & 0xFFFFFFFF
-        data[word].inheritable = inheritable >> 32 * word & 0xFFFFFFFF
-    _capset(_Header(_VERSION_3, 0), data)
+    sets = (effective, permitted, inheritable)
+    words = [each >> shift & 0xFFFFFFFF for shift in (0, 32) for each in sets]
+    _capset(struct.pack("=Ii", _VERSION_3, 0), struct.pack("=6I", *words))
 
 
 def effective_of_self() -> int:

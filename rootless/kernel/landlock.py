@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import os
-from ctypes import POINTER, Structure, byref, c_int, c_size_t, c_uint, c_uint64, sizeof
+import struct
 from fcntl import F_GETFL, fcntl
 
-from rootless.kernel.libc import system_call
+from rootless.kernel.libc import c_char_p, c_int, c_size_t, c_uint, system_call
 
 EXECUTE = 1 << 0
 WRITE_FILE = 1 << 1
@@ -21,17 +21,8 @@ _CREATE_RULESET_VERSION = 1
 _RULE_PATH_BENEATH = 1
 
 
-class _RulesetAttributes(Structure):
-    _fields_ = (("handled_access_fs", c_uint64),)
-
-
-class _PathBeneath(Structure):
-    _pack_ = 1
-    _fields_ = (("allowed_access", c_uint64), ("parent_fd", c_int))
-
-
-_create_ruleset = system_call(444, POINTER(_RulesetAttributes), c_size_t, c_uint)
-_add_rule = system_call(445, c_int, c_int, POINTER(_PathBeneath), c_uint)
+_create_ruleset = system_call(444, c_char_p, c_size_t, c_uint)
+_add_rule = system_call(445, c_int, c_int, c_char_p, c_uint)
 _restrict_self = system_call(446, c_int, c_uint)
 
 
@@ -61,9 +52,10 @@ def restrict_to(path: str, rights: int) -> None:
     Needs no_new_privs or CAP_SYS_ADMIN.  Mounts below ``path`` are included; from now on this
     process and its descendants cannot mount.
     """
-    ruleset = _create_ruleset(_RulesetAttributes(rights), sizeof(_RulesetAttributes), 0)
+    attributes = struct.pack("=Q", rights)  # struct landlock_ruleset_attr of ABI 1
+    ruleset = _create_ruleset(attributes, len(attributes), 0)
     root = os.open(path, os.O_PATH | os.O_CLOEXEC)
-    _add_rule(ruleset, _RULE_PATH_BENEATH, byref(_PathBeneath(rights, root)), 0)
+    _add_rule(ruleset, _RULE_PATH_BENEATH, _beneath(root, rights), 0)
     os.close(root)
     for fd in (0, 1, 2):
         _allow_reopening(ruleset, fd, rights)
@@ -80,7 +72,12 @@ def _allow_reopening(ruleset: int, fd: int, rights: int) -> None:
             allowed |= READ_FILE
         if mode in (os.O_WRONLY, os.O_RDWR):
             allowed |= WRITE_FILE | TRUNCATE
-        rule = _PathBeneath(allowed & rights & _FILE_RIGHTS, fd)
-        _add_rule(ruleset, _RULE_PATH_BENEATH, byref(rule), 0)
+        rule = _beneath(fd, allowed & rights & _FILE_RIGHTS)
+        _add_rule(ruleset, _RULE_PATH_BENEATH, rule, 0)
     except OSError:
         pass  # closed, or a pipe or socket, which Landlock does not restrict
+
+
+def _beneath(fd: int, rights: int) -> bytes:
+    """struct landlock_path_beneath_attr, which is packed."""
+    return struct.pack("=Qi", rights, fd)

@@ -17,10 +17,9 @@ from _socket import (  # the socket module costs 2 ms and adds nothing here
     socket,
     socketpair,
 )
-from ctypes import c_char_p, c_size_t
 from fcntl import ioctl
 
-from rootless.kernel.libc import function
+from rootless.kernel.libc import c_char_p, c_size_t, function
 
 _SIOCGIFFLAGS = 0x8913
 _SIOCSIFFLAGS = 0x8914

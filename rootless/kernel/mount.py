@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 import os
-from ctypes import (
-    POINTER,
-    Structure,
-    byref,
+import struct
+
+from rootless.kernel.libc import (
+    buffer,
     c_char_p,
     c_int,
     c_size_t,
     c_uint,
-    c_uint64,
     c_ulong,
-    sizeof,
+    c_void_p,
+    function,
+    system_call,
 )
-
-from rootless.kernel.libc import function, system_call
 from rootless.kernel.openat2 import (
     RESOLVE_IN_ROOT,
     openat2,
@@ -65,25 +64,15 @@ _SYS_MOVE_MOUNT = 429
 _SYS_MOUNT_SETATTR = 442
 _SYS_PIVOT_ROOT = {"x86_64": 155}.get(os.uname().machine, 41)
 
+_STATFS_BYTES = 128  # and less on 32 bits
+
 _mount = function("mount", c_char_p, c_char_p, c_char_p, c_ulong, c_char_p)
 _umount2 = function("umount2", c_char_p, c_int)
 _pivot_root = system_call(_SYS_PIVOT_ROOT, c_char_p, c_char_p)
 _open_tree = system_call(_SYS_OPEN_TREE, c_int, c_char_p, c_uint)
 _move_mount = system_call(_SYS_MOVE_MOUNT, c_int, c_char_p, c_int, c_char_p, c_uint)
-
-
-class _MountAttributes(Structure):
-    _fields_ = (
-        ("attr_set", c_uint64),
-        ("attr_clr", c_uint64),
-        ("propagation", c_uint64),
-        ("userns_fd", c_uint64),
-    )
-
-
-_mount_setattr = system_call(
-    _SYS_MOUNT_SETATTR, c_int, c_char_p, c_uint, POINTER(_MountAttributes), c_size_t
-)
+_mount_setattr = system_call(_SYS_MOUNT_SETATTR, c_int, c_char_p, c_uint, c_char_p, c_size_t)
+_fstatfs = function("fstatfs", c_int, c_void_p)
 
 
 def mount(source: str, target: str, kind: str, flags: int = 0, options: str = "") -> None:
@@ -139,9 +128,9 @@ def move_to(tree: int, target: int) -> None:
 
 def set_attributes(fd: int, attributes: int, *, clear: int = 0, recursive: bool = False) -> None:
     """mount_setattr(2) on the mount that ``fd`` is the root of, or with all below it (Linux 5.12)."""
-    request = _MountAttributes(attributes, clear, 0, 0)
+    request = struct.pack("=QQQQ", attributes, clear, 0, 0)  # struct mount_attr
     flags = AT_EMPTY_PATH | (AT_RECURSIVE if recursive else 0)
-    _mount_setattr(fd, b"", flags, byref(request), sizeof(request))
+    _mount_setattr(fd, b"", flags, request, len(request))
 
 
 def open_in_root(
@@ -152,15 +141,8 @@ def open_in_root(
     return openat2(root, name, flags=flags, mode=mode, resolve=resolve)
 
 
-class _Statfs(Structure):
-    _fields_ = (("type", c_ulong), ("rest", c_ulong * 15))
-
-
-_fstatfs = function("fstatfs", c_int, POINTER(_Statfs))
-
-
 def filesystem_type(fd: int) -> int:
     """The magic number of the file system that an open file belongs to (statfs(2))."""
-    answer = _Statfs()
-    _fstatfs(fd, byref(answer))
-    return int(answer.type)
+    answer = buffer(_STATFS_BYTES)
+    _fstatfs(fd, answer)
+    return int(struct.unpack_from("@L", answer)[0])

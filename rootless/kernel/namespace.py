@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import os
-from ctypes import c_int
 
-from rootless.kernel.libc import function
+from rootless.kernel.libc import c_int, function
 from rootless.typed import TYPE_CHECKING
 
 if TYPE_CHECKING:

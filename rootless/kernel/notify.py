@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import os
 import struct
-from ctypes import c_char_p, c_int, c_uint, c_void_p, create_string_buffer
 from fcntl import ioctl
 from select import POLLIN, poll
 
-from rootless.kernel.libc import function, system_call
+from rootless.kernel.libc import buffer, c_char_p, c_int, c_uint, c_void_p, function, system_call
 from rootless.typed import NamedTuple
 
 _FORM = struct.Struct("=QIIiIQ6Q")  # struct seccomp_notif with its struct seccomp_data
@@ -111,22 +110,22 @@ class Listener:
 
 def stat_as(fd: int, uid: int, gid: int, special: int) -> bytes:
     """The struct stat of what ``fd`` is, as if it had that owner, and these set-id bits as well."""
-    buffer = create_string_buffer(_STAT_BYTES)
-    _newfstatat(fd, b"", buffer, _AT_EMPTY_PATH)
-    (mode,) = struct.unpack_from("=I", buffer, _STAT_MODE)
-    struct.pack_into("=I", buffer, _STAT_MODE, mode | special)
-    struct.pack_into("=II", buffer, _STAT_UID, uid, gid)
-    return buffer.raw
+    answer = buffer(_STAT_BYTES)
+    _newfstatat(fd, b"", answer, _AT_EMPTY_PATH)
+    (mode,) = struct.unpack_from("=I", answer, _STAT_MODE)
+    struct.pack_into("=I", answer, _STAT_MODE, mode | special)
+    struct.pack_into("=II", answer, _STAT_UID, uid, gid)
+    return answer.raw
 
 
 def statx_as(fd: int, mask: int, uid: int, gid: int, special: int) -> bytes:
     """The same as a struct statx with the fields of ``mask``."""
-    buffer = create_string_buffer(_STATX_BYTES)
-    _statx(fd, b"", _AT_EMPTY_PATH, mask, buffer)
-    (mode,) = struct.unpack_from("=H", buffer, _STATX_MODE)
-    struct.pack_into("=H", buffer, _STATX_MODE, mode | special)
-    struct.pack_into("=II", buffer, _STATX_UID, uid, gid)
-    return buffer.raw
+    answer = buffer(_STATX_BYTES)
+    _statx(fd, b"", _AT_EMPTY_PATH, mask, answer)
+    (mode,) = struct.unpack_from("=H", answer, _STATX_MODE)
+    struct.pack_into("=H", answer, _STATX_MODE, mode | special)
+    struct.pack_into("=II", answer, _STATX_UID, uid, gid)
+    return answer.raw
 
 
 def mount_and_birth(fd: int) -> tuple[int, int]:
@@ -134,12 +133,12 @@ def mount_and_birth(fd: int) -> tuple[int, int]:
 
     The time is in nanoseconds since 1970, 0 where the file system does not know it.
     """
-    buffer = create_string_buffer(_STATX_BYTES)
-    _statx(fd, b"", _AT_EMPTY_PATH, _STATX_MNT_ID | _STATX_BTIME, buffer)
-    (mask,) = struct.unpack_from("=I", buffer, 0)
-    seconds, nanoseconds = struct.unpack_from("=qI", buffer, _BTIME_OFFSET)
+    answer = buffer(_STATX_BYTES)
+    _statx(fd, b"", _AT_EMPTY_PATH, _STATX_MNT_ID | _STATX_BTIME, answer)
+    (mask,) = struct.unpack_from("=I", answer, 0)
+    seconds, nanoseconds = struct.unpack_from("=qI", answer, _BTIME_OFFSET)
     born = seconds * 1_000_000_000 + nanoseconds if mask & _STATX_BTIME else 0
-    return struct.unpack_from("=Q", buffer, _MNT_ID_OFFSET)[0], born
+    return struct.unpack_from("=Q", answer, _MNT_ID_OFFSET)[0], born
 
 
 def give_to_root(fd: int) -> None:

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import os
-from ctypes import Structure, byref, c_char_p, c_int, c_size_t, c_uint64, c_void_p, sizeof
+import struct
 from errno import EINVAL, ELOOP, ENOENT, ENOSYS, EPERM
 
-from rootless.kernel.libc import system_call
+from rootless.kernel.libc import c_char_p, c_int, c_size_t, system_call
 
 _SYS_OPENAT2 = 437
 _PATIENCE = 1000
@@ -19,11 +19,7 @@ RESOLVE_BENEATH = 0x08
 RESOLVE_IN_ROOT = 0x10
 
 
-class _OpenHow(Structure):
-    _fields_ = (("flags", c_uint64), ("mode", c_uint64), ("resolve", c_uint64))
-
-
-_openat2 = system_call(_SYS_OPENAT2, c_int, c_char_p, c_void_p, c_size_t)
+_openat2 = system_call(_SYS_OPENAT2, c_int, c_char_p, c_char_p, c_size_t)
 
 
 def openat2(directory: int, path: bytes, *, flags: int, resolve: int, mode: int = 0) -> int:
@@ -32,12 +28,10 @@ def openat2(directory: int, path: bytes, *, flags: int, resolve: int, mode: int 
     Raises OSError: ENOSYS where the kernel or a seccomp filter around us does not have it, EXDEV
     where the path leaves what ``resolve`` allows.
     """
-    how = _OpenHow(flags | os.O_CLOEXEC, mode, resolve)
+    how = struct.pack("=QQQ", flags | os.O_CLOEXEC, mode, resolve)  # struct open_how
     for tries_left in range(_PATIENCE, -1, -1):
         try:
-            return _openat2(
-                directory, path or b".", byref(how), sizeof(how), path=os.fsdecode(path)
-            )
+            return _openat2(directory, path or b".", how, len(how), path=os.fsdecode(path))
         except BlockingIOError:
             # EAGAIN: something was renamed or mounted, anywhere, while a ".." was resolved; the kernel
             # could not rule out that it led outside, and asks to try again.

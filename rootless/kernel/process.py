@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import os
-from ctypes import (
-    POINTER,
+from errno import EINVAL
+
+from rootless.kernel.libc import (
     Structure,
     byref,
     c_char_p,
@@ -13,12 +14,9 @@ from ctypes import (
     c_ulong,
     c_ushort,
     c_void_p,
-    create_string_buffer,
+    function,
+    system_call,
 )
-from ctypes import cast as c_cast
-from errno import EINVAL
-
-from rootless.kernel.libc import function, system_call
 
 _PR_SET_PDEATHSIG = 1
 _PR_SET_DUMPABLE = 4
@@ -37,16 +35,14 @@ _KEYCTL_JOIN_SESSION_KEYRING = 1
 _prctl = function("prctl", c_int, c_ulong, c_ulong, c_ulong, c_ulong)
 _prctl_name = function("prctl", c_int, c_char_p, c_ulong, c_ulong, c_ulong)
 _close_range = system_call(_SYS_CLOSE_RANGE, c_uint, c_uint, c_uint)
-
-
 _keyctl = system_call(_SYS_KEYCTL, c_int, c_char_p)
 
 
 class _SockFprog(Structure):
-    _fields_ = (("length", c_ushort), ("filter", c_void_p))
+    _fields_ = (("length", c_ushort), ("filter", c_char_p))
 
 
-_seccomp = system_call(_SYS_SECCOMP, c_uint, c_uint, POINTER(_SockFprog))
+_seccomp = system_call(_SYS_SECCOMP, c_uint, c_uint, c_void_p)
 
 
 def set_parent_death_signal(signal: int) -> None:
@@ -111,6 +107,5 @@ def install_listener(program: bytes) -> int:
 
 def install_filter(program: bytes, flags: int = 0) -> int:
     """Load classic BPF as a seccomp filter; returns what seccomp(2) returns."""
-    buffer = create_string_buffer(program, len(program))
-    request = _SockFprog(len(program) // 8, c_cast(buffer, c_void_p))
+    request = _SockFprog(len(program) // 8, program)
     return _seccomp(_SECCOMP_SET_MODE_FILTER, flags, byref(request))

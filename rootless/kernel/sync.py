@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from ctypes import c_int
-
-from rootless.kernel.libc import function
+from rootless.kernel.libc import c_int, function
 
 _syncfs = function("syncfs", c_int)
 

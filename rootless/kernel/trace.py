@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import os
-from ctypes import c_int, c_long, c_void_p
 
-from rootless.kernel.libc import function
+from rootless.kernel.libc import c_int, c_long, c_void_p, function
 
 _TRACEME, _CONTINUE, _DETACH = 0, 7, 17
 

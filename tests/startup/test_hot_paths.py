@@ -17,7 +17,7 @@ pytestmark = pytest.mark.usefixtures("needs_user_namespace")
 SLOW = {
     *("typer", "click", "rich", "pyroute2", "asyncio", "http", "ssl", "urllib3", "logging"),
     *("dataclasses", "inspect", "subprocess", "shutil", "tempfile", "pathlib", "threading"),
-    *("typing", "enum", "re", "json", "collections", "functools", "contextlib", "signal"),
+    *("typing", "enum", "re", "json", "collections", "functools", "contextlib", "signal", "ctypes"),
 }
 # More than any of these needs today; a start reads about 75 of our modules, and each is 0.15 ms.
 MOST_MODULES = {"run": 90, "exec": 62, "ps": 45}
