@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 
-from rootless import files
 from rootless.dockerfile.ignore import Ignore, ignore_file_names, read_ignore_file
 from rootless.errors import InvalidRequest, NotFound
 from rootless.typed import TYPE_CHECKING, NamedTuple
@@ -92,11 +91,4 @@ def _inside(directory: str, name: str) -> str:
     real = os.path.realpath(path)
     if os.path.commonpath((real, os.path.realpath(directory))) != os.path.realpath(directory):
         raise InvalidRequest(f"{name} leads out of the build context")
-    return path
-
-
-def write_dockerfile(scratch: str, content: bytes) -> str:
-    """Keep a Dockerfile that came over standard input or the web."""
-    path = f"{scratch}/Dockerfile"
-    files.write_atomic(path, content, durable=False)
     return path

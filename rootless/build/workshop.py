@@ -68,8 +68,6 @@ class Settings(NamedTuple):
     secrets: Mapping[str, Secret] = {}
     ssh: Mapping[str, tuple[str, ...]] = {}
     on_error: str = "stop"
-    only_explain: bool = False
-    cache_ttl_s: float | None = None
 
 
 class Workshop(NamedTuple):

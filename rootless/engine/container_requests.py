@@ -58,16 +58,6 @@ class RemoveRequest(NamedTuple):
     volumes: bool = False
 
 
-class PauseRequest(NamedTuple):
-    """``pause`` and ``unpause``."""
-
-    containers: tuple[str, ...] = ()
-    all: bool = False
-    latest: bool = False
-    filter: tuple[str, ...] = ()
-    cidfile: tuple[str, ...] = ()
-
-
 class WaitRequest(NamedTuple):
     """``wait``; conditions as podman's: stopped, exited, running, healthy, removed ..."""
 
@@ -87,15 +77,6 @@ class LogsRequest(NamedTuple):
     since: float | None = None
     until: float | None = None
     tail: int | None = None
-
-
-class AttachRequest(NamedTuple):
-    """``attach``."""
-
-    container: str | None
-    detach_keys: str | None = None
-    no_stdin: bool = False
-    sig_proxy: bool = True
 
 
 class CopyRequest(NamedTuple):
@@ -119,29 +100,6 @@ class CommitRequest(NamedTuple):
     message: str | None = None
     pause: bool = False
     iidfile: str | None = None
-
-
-class UpdateRequest(NamedTuple):
-    """``update``; None leaves a limit alone."""
-
-    container: str
-    memory: int | None = None
-    memory_reservation: int | None = None
-    memory_swap: int | None = None
-    cpus: float | None = None
-    cpu_period: int | None = None
-    cpu_quota: int | None = None
-    cpu_shares: int | None = None
-    cpuset_cpus: str | None = None
-    cpuset_mems: str | None = None
-    pids_limit: int | None = None
-    blkio_weight: int | None = None
-    blkio_weight_device: tuple[str, ...] = ()
-    device_read_bps: tuple[str, ...] = ()
-    device_read_iops: tuple[str, ...] = ()
-    device_write_bps: tuple[str, ...] = ()
-    device_write_iops: tuple[str, ...] = ()
-    restart: str | None = None
 
 
 class EventsRequest(NamedTuple):

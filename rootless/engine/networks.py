@@ -315,14 +315,6 @@ def _tell(engine: Engine, container: Container, request: dict[str, Any]) -> None
     )
 
 
-def places_of_container(engine: Engine, container_id: str) -> list[dict[str, Any]]:
-    """The places of a running container on user networks now, for ``inspect``."""
-    for member in _members(engine):
-        if member["container"] == container_id:
-            return list(member["places"])
-    return []
-
-
 def _settle(engine: Engine) -> None:
     """Have an idle keeper end now, and wait until it has."""
     from rootless.network import wire

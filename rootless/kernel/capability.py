@@ -1,4 +1,4 @@
-"""capabilities(7): names and numbers, and the five sets of the calling thread."""
+"""capabilities(7): names and numbers, and the sets of the calling thread."""
 
 from __future__ import annotations
 
@@ -16,8 +16,6 @@ NAMES = (
 
 _VERSION_3 = 0x20080522
 _PR_CAPBSET_DROP = 24
-_PR_CAP_AMBIENT = 47
-_PR_CAP_AMBIENT_CLEAR_ALL = 4
 
 
 _capset = function("capset", c_char_p, c_char_p)
@@ -47,11 +45,6 @@ def drop_bounding(keep: int, last: int) -> None:
     for number in range(last + 1):
         if not keep >> number & 1:
             _prctl(_PR_CAPBSET_DROP, number, 0, 0, 0)
-
-
-def clear_ambient() -> None:
-    """Empty the ambient set."""
-    _prctl(_PR_CAP_AMBIENT, _PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0)
 
 
 def set_capabilities(effective: int, permitted: int, inheritable: int = 0) -> None:
