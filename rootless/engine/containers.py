@@ -43,7 +43,7 @@ def list_containers(engine: Engine, request: ListRequest) -> list[Listed]:
     listed = []
     for container in found:
         state = container.state()
-        status = _status(container, state)
+        status = container.status_in(state)
         if whatever or status in ("running", "paused"):
             listed.append(Listed(container, status, state))
     last = 1 if request.latest else request.last
@@ -60,12 +60,6 @@ def bury_the_dead(engine: Engine) -> None:
     from rootless.engine.sweep import bury_the_dead
 
     bury_the_dead(engine)
-
-
-def _status(container: Container, state: store.State | None) -> str:
-    if state is not None:
-        return state.get("status", "running")
-    return "exited" if "last" in container.record else "created"
 
 
 def remove_containers(engine: Engine, request: RemoveRequest) -> list[str]:
@@ -223,11 +217,7 @@ def unpause(engine: Engine, name: str) -> None:
 def _cgroup_of(container: Container) -> Cgroup:
     from rootless.runtime.cgroup import Cgroup
 
-    state = container.state()
-    if state is None:
-        raise Conflict(
-            f"container {container.name} is not running", hint=f"rootless start {container.name}"
-        )
+    state = container.running()
     if not state.get("cgroup"):
         raise HostLacks(
             f"container {container.name} has no cgroup that could be frozen",

@@ -10,7 +10,6 @@ from rootless.engine.surroundings import (
     profile_of,
     seccomp_filter,
 )
-from rootless.errors import Conflict
 from rootless.kernel import mount
 from rootless.kernel.openat2 import RESOLVE_IN_ROOT, RESOLVE_NO_MAGICLINKS
 from rootless.lean import signal
@@ -54,21 +53,11 @@ def execute(engine: Engine, request: ExecRequest) -> int:
     return code
 
 
-def running_pid(container: Container) -> int:
-    """Init's pid.  Raises Conflict when the container does not run."""
-    state = container.state()
-    if state is None or "pid" not in state:
-        raise Conflict(
-            f"container {container.name} is not running", hint=f"rootless start {container.name}"
-        )
-    return state["pid"]
-
-
 def plan_of(
     engine: Engine, container: Container, request: ExecRequest, *, pid: int | None = None
 ) -> LaunchPlan:
     """How the process joins the container whose init is ``pid``."""
-    pid = store.process_to_join(running_pid(container) if pid is None else pid)
+    pid = store.process_to_join(container.running()["pid"] if pid is None else pid)
     spec = container.spec()
     hidden: dict[str, str] = {}
     if container.record["launch"].get("secrets"):

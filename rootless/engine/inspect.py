@@ -61,7 +61,7 @@ def inspect_container(engine: Engine, name: str, *, size: bool = False) -> dict[
 def _state(container: Container, state: State | None) -> dict[str, Any]:
     last = container.record.get("last") or {}
     running = state or {}
-    status = container.status()
+    status = container.status_in(state)
     document = {
         "Status": status,
         "Running": status in ("running", "paused"),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 
-from rootless.errors import Conflict, HostLacks, InvalidRequest, NotFound, Unsupported
+from rootless.errors import HostLacks, InvalidRequest, NotFound, Unsupported
 from rootless.runtime import container as store
 from rootless.runtime.options import Mount
 from rootless.typed import TYPE_CHECKING
@@ -53,11 +53,7 @@ def _namespace(engine: Engine, kind: str, value: str, flag: str) -> dict[str, st
 
 def of_container(engine: Engine, kind: str, name: str) -> dict[str, str]:
     container = store.find(engine.paths, name)
-    state = container.state()
-    if state is None or "pid" not in state:
-        raise Conflict(
-            f"container {container.name} is not running", hint=f"rootless start {container.name}"
-        )
+    state = container.running()
     from rootless.kernel.namespace import FILES
 
     place = f"/proc/{store.process_to_join(state['pid'])}/ns"

@@ -6,7 +6,6 @@ import os
 
 from rootless import files
 from rootless.engine.user_namespaces import map_of
-from rootless.errors import Conflict
 from rootless.runtime import container as store
 from rootless.typed import TYPE_CHECKING, NamedTuple
 from rootless.userns.idmap import to_inside
@@ -44,11 +43,7 @@ class Process(NamedTuple):
 def processes(engine: Engine, name: str) -> list[Process]:
     """What runs in a container, its first process first.  Raises Conflict when it does not run."""
     container = store.find(engine.paths, name)
-    state = container.state()
-    if state is None or "pid" not in state:
-        raise Conflict(
-            f"container {container.name} is not running", hint=f"rootless start {container.name}"
-        )
+    state = container.running()
     id_map = map_of(engine, container.record)
     found = []
     for pid in host_pids(state):

@@ -160,9 +160,21 @@ class Container(NamedTuple):
             state["status"] = "paused"
         return state
 
+    def running(self) -> State:
+        """What runs, with the pid of its init.  Raises Conflict where nothing does."""
+        state = self.state()
+        if state is None or "pid" not in state:
+            raise Conflict(
+                f"container {self.name} is not running", hint=f"rootless start {self.name}"
+            )
+        return state
+
     def status(self) -> str:
         """``created``, ``running``, ``paused`` or ``exited``, as docker's ps words it."""
-        state = self.state()
+        return self.status_in(self.state())
+
+    def status_in(self, state: State | None) -> str:
+        """The status that a state, which was read before, means."""
         if state is not None:
             return state.get("status", "running")
         return "exited" if "last" in self.record else "created"
