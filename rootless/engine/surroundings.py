@@ -64,7 +64,7 @@ def ownership(engine: Engine) -> str:
     """
     if not engine.id_map.is_single:
         return "real"
-    from rootless.runtime.seccomp import ABIS
+    from rootless.runtime.abis import ABIS
 
     if os.uname().machine not in ABIS:
         return "refused"

@@ -6,8 +6,8 @@ profile refuses stays refused.
 
 from __future__ import annotations
 
+from rootless.runtime.abis import ABIS
 from rootless.runtime.bpf import Comparison, Decision, Rule, Table, assemble
-from rootless.runtime.seccomp import ABIS
 from rootless.typed import TYPE_CHECKING
 
 if TYPE_CHECKING:

@@ -53,6 +53,7 @@ PURE = (
     *("image/reference.py", "image/documents.py", "image/assemble.py", "image/digest.py"),
     *("runtime/users.py", "runtime/generate.py", "runtime/plan.py", "runtime/plan_mounts.py"),
     "runtime/seccomp.py",
+    "runtime/abis.py",
     *("engine/options.py", "network/ports.py", "network/names.py"),
     *("userns/idmap.py", "cli/values.py"),
 )

@@ -9,6 +9,7 @@ import os
 import pytest
 
 from rootless.runtime import emulation_filter, seccomp, seccomp_cache
+from rootless.runtime.abis import ABIS
 from rootless.runtime.emulated_ids import KEEP, ROOT, Ids
 
 ALICE = Ids(1000, 1000, 1000, 100, 100, 100, (100,))
@@ -65,7 +66,7 @@ def test_every_call_that_is_asked_about_has_its_name(architecture):
     ask, answer, names = emulation_filter.compile_emulation(
         everything, architecture=architecture, numbers=numbers
     )
-    audit = seccomp.ABIS[architecture].audit
+    audit = ABIS[architecture].audit
     assert names[audit, numbers[architecture]["fchownat"]] == "fchownat"
     assert set(names.values()) >= {"fchown", "setresuid", "setgroups", "getresgid", "getgroups"}
     assert ask != answer and len(ask) % 8 == 0
@@ -84,7 +85,7 @@ def test_calls_with_16_bit_ids_are_left_alone():
     _, _, names = emulation_filter.compile_emulation(
         ("CAP_CHOWN",), architecture="x86_64", numbers=numbers
     )
-    x86 = seccomp.ABIS["x86"].audit
+    x86 = ABIS["x86"].audit
     assert names[x86, numbers["x86"]["chown32"]] == "chown"
     assert (x86, numbers["x86"]["chown"]) not in names
 

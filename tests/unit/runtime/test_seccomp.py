@@ -12,7 +12,8 @@ import pytest
 
 from rootless.errors import InvalidRequest, Unsupported
 from rootless.runtime import seccomp, seccomp_cache
-from rootless.runtime.seccomp import ABIS, compile_filter
+from rootless.runtime.abis import ABIS
+from rootless.runtime.seccomp import compile_filter
 
 HERE = os.path.dirname(os.path.abspath(seccomp.__file__))
 with open(f"{HERE}/syscalls.json", encoding="ascii") as file:
