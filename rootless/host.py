@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import os
 
-from rootless import files, probes
+from rootless import files, remembered
 from rootless.lean import cached_property
 from rootless.typed import TYPE_CHECKING
 from rootless.userns import idmap
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from types import ModuleType
 
     from rootless.paths import Paths
     from rootless.userns.idmap import IdMap
@@ -46,7 +47,7 @@ class HostFacts:
             failure = self._ask(
                 "id-map",
                 (candidate, self.find_program("newuidmap")),
-                lambda candidate=candidate: probes.id_map_works(candidate),  # type: ignore[misc]
+                lambda candidate=candidate: _probes().id_map_works(candidate),  # type: ignore[misc]
             )
             if not failure:
                 return candidate, ""
@@ -54,7 +55,7 @@ class HostFacts:
         return idmap.single(self.uid, self.gid), self._why_single()
 
     def _ask(self, name: str, facts: object, probe: Callable[[], str]) -> str:
-        return probes.remembered(self._paths.cache, name, facts, probe, fresh=self._fresh)
+        return remembered.answer(self._paths.cache, name, facts, probe, fresh=self._fresh)
 
     def _wide_maps(self) -> tuple[IdMap, ...]:
         uid_map = files.text_or_empty("/proc/self/uid_map")
@@ -127,7 +128,7 @@ class HostFacts:
         return self._ask(
             "notification",
             (os.uname().release, self._filters),
-            lambda: probes.seccomp_works(notification=True),
+            lambda: _probes().seccomp_works(notification=True),
         )
 
     @cached_property
@@ -142,7 +143,7 @@ class HostFacts:
         return self._ask(
             "overlay",
             (os.stat(self._paths.data).st_dev, self.id_map),
-            lambda: probes.overlay_works(self.id_map, scratch),
+            lambda: _probes().overlay_works(self.id_map, scratch),
         )
 
     @cached_property
@@ -179,7 +180,7 @@ class HostFacts:
         answer = self._ask(
             "kernel-files",
             (mounts, self.id_map),
-            lambda: probes.kernel_files_work(self.id_map, self._paths.scratch),
+            lambda: _probes().kernel_files_work(self.id_map, self._paths.scratch),
         )
         proc, _, sys = answer.partition("\n")
         return proc, sys
@@ -190,7 +191,7 @@ class HostFacts:
         return self._ask(
             "network-namespace",
             (files.text_or_empty("/proc/sys/user/max_net_namespaces"), self.id_map),
-            lambda: probes.namespace_works(self.id_map, "network"),
+            lambda: _probes().namespace_works(self.id_map, "network"),
         )
 
     @cached_property
@@ -199,7 +200,7 @@ class HostFacts:
         if "Seccomp:\t0" in self._filters:
             return ""
         return self._ask(
-            "hostname", (self._filters, self.id_map), lambda: probes.hostname_works(self.id_map)
+            "hostname", (self._filters, self.id_map), lambda: _probes().hostname_works(self.id_map)
         )
 
     @cached_property
@@ -270,3 +271,10 @@ def _holds(number: int) -> bool:
     from rootless.kernel import capability
 
     return capability.holds(number)
+
+
+def _probes() -> ModuleType:
+    """Most starts only read what an earlier one has found."""
+    from rootless import probes
+
+    return probes

@@ -1,14 +1,11 @@
-"""Probes of the host: small experiments in throw-away children, whose answers are kept.
+"""Probes of the host: small experiments in throw-away children.  ``rootless.remembered`` keeps the answers.
 
-An answer is an empty text for "works" or the reason why not.  It is kept under everything it depends on
-(boot, user, id maps, the programs and files involved), so a change of the host is a new question.
+An answer is an empty text for "works" or the reason why not.
 """
 
 from __future__ import annotations
 
 import os
-import time
-from binascii import crc32
 
 from rootless import files
 from rootless.errors import RootlessError
@@ -18,49 +15,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from rootless.userns.idmap import IdMap
-
-
-_FAILURE_LASTS_S = 3600
-
-
-def remembered(
-    cache: str, name: str, facts: object, probe: Callable[[], str], *, fresh: bool = False
-) -> str:
-    """The kept answer to ``name`` for these facts, or that of ``probe``, which is then kept.
-
-    A failure is looked into again after an hour: a count may have been used up for a moment.  With
-    ``fresh`` no kept answer counts.
-    """
-    boot = _read("/proc/sys/kernel/random/boot_id")
-    key = crc32(repr((boot, os.geteuid(), _read("/proc/self/uid_map"), facts)).encode())
-    path = f"{cache}/probes/{name}-{key:08x}"
-    kept = None if fresh else _kept(path)
-    if kept is not None:
-        return kept
-    answer = probe()
-    try:
-        os.makedirs(f"{cache}/probes", mode=0o700, exist_ok=True)
-        files.write_atomic(path, answer.encode(), durable=False)
-    except OSError:
-        pass  # asked again the next time
-    return answer
-
-
-def _kept(path: str) -> str | None:
-    try:
-        answer = files.read_bytes(path).decode()
-        if answer and time.time() - os.stat(path).st_mtime > _FAILURE_LASTS_S:
-            return None
-    except OSError:
-        return None
-    return answer
-
-
-def _read(path: str) -> bytes:
-    try:
-        return files.read_bytes(path)
-    except OSError:
-        return b""
 
 
 def id_map_works(id_map: IdMap) -> str:

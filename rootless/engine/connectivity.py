@@ -14,7 +14,6 @@ from rootless.network.backend import (
     pick_backend,
     split_mode,
 )
-from rootless.network.ports import PortMapping, parse_exposed, parse_ports, publish_all
 from rootless.typed import TYPE_CHECKING, Any
 from rootless.userns.idmap import within
 
@@ -25,6 +24,7 @@ if TYPE_CHECKING:
     from rootless.image.documents import ContainerConfig
     from rootless.network.backend import Attachment, Backend
     from rootless.network.members import Wish
+    from rootless.network.ports import PortMapping
     from rootless.runtime.container import Record
     from rootless.runtime.plan import LaunchPlan
 
@@ -37,10 +37,7 @@ def network_of(
 ) -> tuple[NetworkRequest, tuple[Wish, ...]]:
     """``--network``, ``-p``, ``-P`` and their relatives as values.  Raises InvalidRequest."""
     modes = [split_mode(each) for each in request.network or ("",)]
-    ports = tuple(port for text in request.publish for port in parse_ports(text))
-    if request.publish_all:
-        exposed = (*(config.get("ExposedPorts") or ()), *request.expose)
-        ports = publish_all(tuple(each for text in exposed for each in parse_exposed(text)), ports)
+    ports = _ports(request, config) if request.publish or request.publish_all else ()
     if all(_is_user_network(mode) for mode, _ in modes):
         wishes = _wishes(request)
         options = tuple(each.network for each in wishes)
@@ -57,6 +54,16 @@ def network_of(
     if mode in ("container", "ns"):
         mode, options = "joined", ()
     return NetworkRequest(mode, ports, options, mac_address=request.mac_address), ()
+
+
+def _ports(request: RunRequest, config: ContainerConfig) -> tuple[PortMapping, ...]:
+    from rootless.network.ports import parse_exposed, parse_ports, publish_all
+
+    ports = tuple(port for text in request.publish for port in parse_ports(text))
+    if request.publish_all:
+        exposed = (*(config.get("ExposedPorts") or ()), *request.expose)
+        ports = publish_all(tuple(each for text in exposed for each in parse_exposed(text)), ports)
+    return ports
 
 
 def without_useless_ports(network: NetworkRequest, report: Report) -> NetworkRequest:
@@ -170,6 +177,7 @@ def _limited(backend: Backend, rate: str | None) -> Backend:
 def stored(engine: Engine, record: Record) -> tuple[Backend, NetworkRequest]:
     """The same for a container that exists."""
     from rootless.network.members import Wish
+    from rootless.network.ports import PortMapping
 
     mode, ports, options = record["launch"]["network"]
     settings = record["settings"]

@@ -12,7 +12,7 @@ from rootless.errors import LaunchFailed
 from rootless.kernel import process, trace
 from rootless.runtime import handshake, stage
 from rootless.typed import TYPE_CHECKING, Any, NamedTuple, NoReturn
-from rootless.userns.enter import write_maps
+from rootless.userns.maps import write_maps
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -13,7 +13,18 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 PACKAGE = ROOT / "rootless"
-FOUNDATION = {"probes", "kernel", "owners", "files", "paths", "host", "rootfs", "events", "errors"}
+FOUNDATION = {
+    "probes",
+    "remembered",
+    "kernel",
+    "owners",
+    "files",
+    "paths",
+    "host",
+    "rootfs",
+    "events",
+    "errors",
+}
 VOCABULARY = {"dockerfile", "image", "userns"}
 MECHANISMS = {"storage", "network", "runtime", "registry", "build"}
 
@@ -31,7 +42,8 @@ MAY_IMPORT = {
     "files": {"errors", "kernel"},
     "paths": {"errors"},
     "probes": {"errors", "files", "kernel", "userns"},
-    "host": {"errors", "files", "kernel", "paths", "probes", "userns", "network"},
+    "remembered": {"files"},
+    "host": {"errors", "files", "kernel", "paths", "probes", "remembered", "userns", "network"},
     "dockerfile": FOUNDATION,
     "image": FOUNDATION,
     "userns": FOUNDATION,
