@@ -18,13 +18,16 @@ def each(
 ) -> int:
     """Act on each name, show those that went well and complain of those that did not.
 
-    The exit code is that of the last failure, or 0.
+    The exit code is that of the last failure, or 0.  Raises the failure where there is but one name.
     """
+    names = tuple(names)
     code = 0
     for name in names:
         try:
             act(name)
         except RootlessError as error:
+            if len(names) == 1:
+                raise
             output.complain(error.message, error.hint)
             code = error.exit_code
         else:

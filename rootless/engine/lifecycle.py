@@ -52,7 +52,7 @@ def run_monitored(
         detach_keys=request.detach_keys,
         sig_proxy=request.sig_proxy,
     ).run()
-    return _code_of(prepared.container, outcome)
+    return code_of(prepared.container, outcome)
 
 
 def _pair() -> tuple[socket, socket]:
@@ -147,11 +147,13 @@ def _session(
     )
 
 
-def _code_of(container: Container, outcome: Outcome) -> int:
+def code_of(container: Container, outcome: Outcome) -> int:
+    """The exit code of a container whose session has ended."""
     if outcome.detached:
         return 0
+    # Its monitor says the code, and hangs up, a moment before all is put away.
+    wait_for_end(container, 10)
     if outcome.code is not None:
-        wait_for_end(container, 10)  # its monitor says the code a moment before all is put away
         return outcome.code
     if os.path.exists(container.alive_lock):  # the monitor was killed, and the container with it
         return 128 + signal.SIGKILL
@@ -183,7 +185,7 @@ def start(engine: Engine, request: StartRequest) -> tuple[list[str], int]:
             detach_keys=request.detach_keys,
             sig_proxy=request.sig_proxy,
         )
-        code = _code_of(container, session.run())
+        code = code_of(container, session.run())
     return list(request.containers), code
 
 
@@ -217,7 +219,7 @@ def attach(
         detach_keys=detach_keys,
         sig_proxy=sig_proxy,
     )
-    return _code_of(container, session.run())
+    return code_of(container, session.run())
 
 
 def connect(container: Container, flags: int) -> socket:
@@ -330,8 +332,8 @@ def _wait_one(container: Container) -> int:
         endpoint = connect(container, 0)
     except Conflict:
         wait_for_end(container, None)
-        return _code_of(container, _nothing())
-    return _code_of(container, Session(endpoint, terminal=False, interactive=False).run())
+        return code_of(container, _nothing())
+    return code_of(container, Session(endpoint, terminal=False, interactive=False).run())
 
 
 def _nothing() -> Outcome:

@@ -85,6 +85,16 @@ def call(
     return Completed(tuple(argv), 128 - code_ if code_ < 0 else code_, done.stdout, done.stderr)
 
 
+def must(argv: Sequence[str], *, lifeline: int = -1) -> Completed:
+    """The same for a command whose exit code is ours and not a program's: RootlessError for any but 0."""
+    done = call(argv, lifeline=lifeline)
+    if done.exit_code:
+        said = done.stderr.decode(errors="replace").strip().splitlines()
+        message = said[-1].removeprefix("Error: ") if said else f"{argv[0]} ended without a word"
+        raise errors.RootlessError(message, exit_code=done.exit_code)
+    return done
+
+
 def flags_of(options: Mapping[str, Any]) -> list[str]:
     """Keywords as flags: ``publish=["8080:80"], env={"A": "b"}, init=True`` as one would type them.
 

@@ -52,11 +52,13 @@ def _run_tied(argv: Sequence[str], lifeline: int) -> int:
     """``run -d`` of a container that ends with the process that called the library."""
     from rootless import cli
     from rootless.cli.reporting import Reporting
-    from rootless.cli.run import run_request
+    from rootless.cli.run import build_first, run_request
     from rootless.engine import Engine
     from rootless.engine.run import run
 
-    request = run_request(cli.values_of("run", argv[1:]))
+    given = cli.values_of("run", argv[1:])
+    build_first("run", given, quiet=True)
+    request = run_request(given)
     with Reporting(quiet=True) as report:
         result = run(Engine.open(), request, report, lifeline=lifeline)
     sys.stdout.write(result.container_id)

@@ -6,7 +6,7 @@ import os
 import time
 
 from rootless.errors import Conflict, NotFound, RootlessError
-from rootless.library.calls import Completed, ProgramFailed, call, flags_of
+from rootless.library.calls import Completed, ProgramFailed, call, flags_of, must
 from rootless.typed import TYPE_CHECKING, Any, NamedTuple, Self, Unpack
 
 if TYPE_CHECKING:
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
     from rootless.engine import Engine
     from rootless.library.keywords import ExecOptions
+    from rootless.runtime.session import Outcome
 
 _PAUSE_S = 0.05
 
@@ -140,7 +141,7 @@ class Container:
 
         Raises NotFound for a container that removes itself and has done so before.
         """
-        from rootless.engine.lifecycle import connect
+        from rootless.engine.lifecycle import code_of, connect
         from rootless.runtime import container as store
 
         found = store.find(self._engine.paths, self.id)
@@ -149,12 +150,12 @@ class Container:
         except Conflict:  # it has ended
             return int(self.inspect()["State"]["ExitCode"])
         try:
-            code = _exit_code(endpoint, timeout)
+            outcome = _outcome(endpoint, timeout)
         finally:
             endpoint.close()
-        if code is None:
+        if outcome is None:
             raise TimeoutError(f"container {self.id[:12]} did not end within {timeout} s")
-        return code
+        return code_of(found, outcome)
 
     def wait_healthy(self, timeout: float = 60) -> None:
         """Wait until its health check succeeds.  Raises TimeoutError, RootlessError when it ends before."""
@@ -167,28 +168,32 @@ class Container:
             time.sleep(_PAUSE_S)
 
     def start(self) -> None:
-        """Start it again after it ended; it goes on without this program then."""
-        call(["start", self.id])
+        """Start it again after it ended; it goes on without this program then.
+
+        This and the others below raise the RootlessError with which the command fails: NotFound, Conflict,
+        LaunchFailed ...
+        """
+        must(["start", self.id])
 
     def stop(self, timeout: float | None = None) -> None:
         """Ask it to end, and end it after ``timeout`` seconds."""
-        call(["stop", *([] if timeout is None else [f"--time={timeout:g}"]), self.id])
+        must(["stop", *([] if timeout is None else [f"--time={timeout:g}"]), self.id])
 
     def restart(self) -> None:
         """Stop it and start it."""
-        call(["restart", self.id])
+        must(["restart", self.id])
 
     def kill(self, signal: str = "KILL") -> None:
         """Send a signal to its first process."""
-        call(["kill", f"--signal={signal}", self.id])
+        must(["kill", f"--signal={signal}", self.id])
 
     def pause(self) -> None:
         """Stop all its processes where they are."""
-        call(["pause", self.id])
+        must(["pause", self.id])
 
     def unpause(self) -> None:
         """Let them go on."""
-        call(["unpause", self.id])
+        must(["unpause", self.id])
 
     def remove(self, *, volumes: bool = True) -> None:
         """Stop and remove it, and its anonymous volumes; one that is gone is no error."""
@@ -197,7 +202,7 @@ class Container:
         except NotFound:
             pass
         try:
-            call(["rm", "--force", *(["--volumes"] if volumes else []), self.id])
+            must(["rm", "--force", *(["--volumes"] if volumes else []), self.id])
         except NotFound:
             pass
         if self._lifeline >= 0:
@@ -209,11 +214,12 @@ def _stream(number: int) -> str:
     return "stdout" if number == 1 else "stderr"
 
 
-def _exit_code(endpoint: socket, timeout: float | None) -> int | None:
-    """What the monitor says at the end; 137 when it was killed, None when the time is over first."""
+def _outcome(endpoint: socket, timeout: float | None) -> Outcome | None:
+    """What the monitor says at the end, which it may not live to say; None when the time is over first."""
     import struct
 
     from rootless.runtime import attach
+    from rootless.runtime.session import Outcome
 
     endpoint.settimeout(timeout)
     buffer = bytearray()
@@ -222,9 +228,11 @@ def _exit_code(endpoint: socket, timeout: float | None) -> int | None:
             content = endpoint.recv(1 << 16)
         except TimeoutError:
             return None
+        except ConnectionResetError:  # it ended before it had read what we asked
+            content = b""
         if not content:
-            return 128 + 9
+            return Outcome(None)
         buffer += content
         for kind, text in attach.split(buffer):
             if kind == attach.EXIT:
-                return int(struct.unpack(">i", text)[0])
+                return Outcome(int(struct.unpack(">i", text)[0]))

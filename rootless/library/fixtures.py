@@ -23,7 +23,7 @@ class Containers:
         self._started: list[Container] = []
 
     def __call__(
-        self, image: str, args: Sequence[str] = (), **options: Unpack[RunOptions]
+        self, image: str = "", args: Sequence[str] = (), **options: Unpack[RunOptions]
     ) -> Container:
         """Start a container beside the test; it is removed when the test is over."""
         from rootless.library.verbs import running

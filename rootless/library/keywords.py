@@ -31,8 +31,6 @@ class RunOptions(TypedDict, total=False):
     sig_proxy: bool
     log_driver: Text
     log_opt: Texts
-    preserve_fd: Texts
-    preserve_fds: Text
     env: Texts
     env_file: Texts
     workdir: Text
@@ -164,8 +162,6 @@ class ExecOptions(TypedDict, total=False):
     user: Text
     privileged: bool
     cidfile: Text
-    preserve_fd: Texts
-    preserve_fds: Text
 
 
 class BuildOptions(TypedDict, total=False):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 
-from rootless.library.calls import Completed, ProgramFailed, call, flags_of
+from rootless.library.calls import Completed, ProgramFailed, call, flags_of, must
 from rootless.library.containers import Container
 from rootless.typed import TYPE_CHECKING, Any, Unpack
 
@@ -24,7 +24,7 @@ def _engine() -> Engine:
 
 
 def run(
-    image: str,
+    image: str = "",
     args: Sequence[str] = (),
     *,
     input: bytes | None = None,
@@ -34,18 +34,20 @@ def run(
 ) -> Completed:
     """Run a program in a new container to its end, and remove the container.
 
-    ``options`` are the flags of ``rootless run`` as keywords.  Raises ProgramFailed with ``check``,
+    ``options`` are the flags of ``rootless run`` as keywords; a directory, or ``file`` instead of an image, is
+    built first.  Raises ProgramFailed with ``check``,
     LaunchFailed, NotFound ...; subprocess.TimeoutExpired after ``timeout`` seconds.
     """
     flags = ["--rm", *flags_of(options), *(["--interactive"] if input is not None else [])]
-    done = call(["run", "--quiet", *flags, image, *args], input=input, timeout=timeout)
+    words = [*([image] if image else []), *args]
+    done = call(["run", "--quiet", *flags, *words], input=input, timeout=timeout)
     done = done._replace(args=tuple(args) or (image,))
     if check and done.exit_code:
         raise ProgramFailed(done)
     return done
 
 
-def running(image: str, args: Sequence[str] = (), **options: Unpack[RunOptions]) -> Container:
+def running(image: str = "", args: Sequence[str] = (), **options: Unpack[RunOptions]) -> Container:
     """Start a container that stands beside this program; it returns when its program runs.
 
     ``with rootless.running("nginx") as web:`` stops and removes it at the end of the block.  Without a
@@ -56,7 +58,7 @@ def running(image: str, args: Sequence[str] = (), **options: Unpack[RunOptions])
     kept, told = os.pipe2(os.O_CLOEXEC)
     try:
         flags = ["--detach", "--rm", *flags_of(options)]
-        done = call(["run", *flags, image, *args], lifeline=kept)
+        done = must(["run", *flags, *([image] if image else []), *args], lifeline=kept)
     except BaseException:
         os.close(told)
         raise
@@ -67,13 +69,13 @@ def running(image: str, args: Sequence[str] = (), **options: Unpack[RunOptions])
 
 def build(context: str | os.PathLike[str] = ".", **options: Unpack[BuildOptions]) -> str:
     """Build an image from a directory with a Dockerfile; its id.  Raises BuildFailed."""
-    done = call(["build", "--quiet", *flags_of(options), os.fspath(context)])
+    done = must(["build", "--quiet", *flags_of(options), os.fspath(context)])
     return done.text.splitlines()[-1]
 
 
 def pull(reference: str, **options: Unpack[PullOptions]) -> str:
     """Download an image; its id."""
-    return call(["pull", "--quiet", *flags_of(options), reference]).text.splitlines()[-1]
+    return must(["pull", "--quiet", *flags_of(options), reference]).text.splitlines()[-1]
 
 
 def container(name_or_id: str) -> Container:
@@ -98,5 +100,5 @@ def images() -> list[dict[str, Any]]:
     """The stored images, as ``rootless images --format json`` shows them."""
     import json
 
-    found: list[dict[str, Any]] = json.loads(call(["images", "--format", "json"]).stdout or b"[]")
+    found: list[dict[str, Any]] = json.loads(must(["images", "--format", "json"]).stdout or b"[]")
     return found

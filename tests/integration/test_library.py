@@ -74,6 +74,61 @@ for call in (
     ]
 
 
+def test_what_a_container_cannot_do_is_an_exception(python):
+    text = """
+web = rootless.running(BUSYBOX, ["sleep", "1000"], network="none", stop_timeout=0)
+def attempt(call, *args):
+    try:
+        print("no failure of", call(*args))
+    except rootless.RootlessError as error:
+        print(type(error).__name__, error.exit_code, error.message.split(" ")[-1])
+
+attempt(web.unpause)
+attempt(web.kill, "NOSUCH")
+web.stop()
+for call in (web.start, web.stop, web.restart, web.kill, web.pause, web.unpause):
+    attempt(call)
+web.remove()
+"""
+    first, second, *others = python(text).stdout.splitlines()
+    assert (first, second) == ("Conflict 125 paused", "InvalidRequest 125 'NOSUCH'")
+    assert len(others) == 6
+    assert all(each.startswith("NotFound 125 ") for each in others), others
+
+
+def test_a_directory_or_a_file_is_built_first(python, busybox, tmp_path):
+    (tmp_path / "Dockerfile").write_text(f'FROM {busybox}\nENV A=b\nCMD ["sleep", "1000"]\n')
+    text = """
+import sys
+place, file = sys.argv[1], f"{sys.argv[1]}/Dockerfile"
+options = {"network": "none", "stop_timeout": 0}
+for image, args, more in ((place, (), {}), ("", (), {"file": file}), ("sleep", ["9999"], {"file": file})):
+    with rootless.running(image, args, **more, **options) as built:
+        print(built.exec(["sh", "-c", "echo $A; cat /proc/1/cmdline"]).text.replace("\\0", " "))
+print(rootless.run(args=["env"], file=file, network="none").text.count("A=b"))
+"""
+    found = python(text, argv=[str(tmp_path)]).stdout.split()
+    assert found == ["b", "sleep", "1000", "b", "sleep", "1000", "b", "sleep", "9999", "1"]
+
+
+def test_waiting_bears_the_end_of_the_monitor(python):
+    text = """
+import os, signal, threading, time
+long = rootless.running(BUSYBOX, ["sleep", "1000"], network="none")
+monitor = long.inspect()["State"]["ConmonPid"]
+os.kill(monitor, signal.SIGSTOP)  # so what it is asked is not read
+codes = []
+waiting = threading.Thread(target=lambda: codes.append(long.wait(timeout=60)))
+waiting.start()
+time.sleep(0.5)
+os.kill(monitor, signal.SIGKILL)
+waiting.join()
+print(codes)
+long.remove()
+"""
+    assert python(text).stdout == "[137]\n"
+
+
 def test_a_container_beside_the_program(python, rootless):
     text = """
 script = "echo one; echo two >&2; sleep 1000"

@@ -6,11 +6,15 @@ import json
 import os
 import signal
 import subprocess
+import threading
 import time
 import uuid
 
 import pytest
 
+from rootless.engine import Engine, lifecycle
+from rootless.runtime import container as store
+from rootless.runtime.session import Outcome
 from tests.support.waiting import wait_until
 
 # Shared pages count by their share; a launcher's own would be 8 MiB.
@@ -197,6 +201,19 @@ def test_a_health_check_does_not_forget_the_end_of_the_network(
     last = written()["health"]["Log"][-1]
     wait_until(lambda: written()["health"]["Log"][-1] != last, "another check")
     assert "has ended" in written()["network"]["broken"]
+
+
+def test_whoever_asks_while_it_ends_hears_the_code(rootless, detached, monkeypatch):
+    name = detached("--network", "none", "--", "sh", "-c", "exit 3", small=False)
+    assert rootless("wait", name).stdout == "3\n"
+    monkeypatch.setenv("ROOTLESS_HOME", rootless.home)
+    container = store.find(Engine.open().paths, name)
+    alive = container.hold()  # as its monitor does a moment longer than it answers
+    going = threading.Timer(0.3, container.let_go, (alive,))
+    going.start()
+    code = lifecycle.code_of(container, Outcome(None))
+    going.join()
+    assert code == 3
 
 
 @pytest.mark.parametrize("verb", ["start", "restart"])
