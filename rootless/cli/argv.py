@@ -28,7 +28,7 @@ def read(command: Command, argv: Sequence[str]) -> Values | None:
     Raises InvalidRequest for a value that its flag cannot have, Unsupported for a refused flag.
     """
     given: Given = []
-    words = _split(command, argv, given)
+    words = split(command, argv, given)
     if words is None:
         return None
     values = _arguments(command, words)
@@ -37,7 +37,7 @@ def read(command: Command, argv: Sequence[str]) -> Values | None:
     return values
 
 
-def _split(command: Command, argv: Sequence[str], given: Given) -> list[str] | None:
+def split(command: Command, argv: Sequence[str], given: Given) -> list[str] | None:
     """Fill ``given`` with the flags and return the words between and after them."""
     spellings = command.spellings()
     words: list[str] = []

@@ -31,6 +31,15 @@ def without_detach(words: Sequence[str], name: str) -> tuple[str, ...]:
     return ("run", "--rm", "--replace", "--name", name, *kept, *left)
 
 
+def flags_and_words(words: Sequence[str]) -> tuple[list[tuple[str, str]], list[str]]:
+    """Flags of a ``run`` that was typed by their long names, and the words after them."""
+    from rootless.cli.argv import split
+
+    given: list[tuple[Option, str]] = []
+    rest = split(RUN, words, given)
+    return [(option.name, text) for option, text in given], rest or []
+
+
 def _read(
     word: str, spellings: dict[str, Option], kept: list[str]
 ) -> tuple[Option | None, str, str | None]:

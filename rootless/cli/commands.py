@@ -36,6 +36,11 @@ PANELS: dict[str, dict[str, tuple[str, str]]] = {
         "update": ("update", "Change limits and the restart policy of containers"),
         "healthcheck run": ("services", "Run a container's health check now"),
         "generate systemd": ("services", "Print a systemd unit that runs a container"),
+        "generate quadlet": ("services", "Print a quadlet of podman's that runs a container"),
+        "quadlet install": ("services", "Make services of podman's quadlets"),
+        "quadlet list": ("services", "List the services that were made of quadlets"),
+        "quadlet print": ("services", "Print the service that a quadlet would become"),
+        "quadlet rm": ("services", "Stop and remove services that were made of quadlets"),
         "rename": ("containers", "Give a container another name"),
         "rm": ("containers", "Remove containers"),
         "container inspect": ("inspection", "Describe containers"),
@@ -160,6 +165,7 @@ NOUNS = (
     "system",
     "healthcheck",
     "generate",
+    "quadlet",
 )
 
 # Names that others use: docker's and podman's noun groups, and words for the same thing.
@@ -177,6 +183,7 @@ ALIASES: dict[str, str] = {
     "volume umount": "volume unmount",
     "network list": "network ls",
     "network remove": "network rm",
+    "quadlet ls": "quadlet list",
     "secret list": "secret ls",
     "secret remove": "secret rm",
     "buildx build": "build",

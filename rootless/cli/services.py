@@ -1,9 +1,13 @@
-"""``generate systemd`` and ``healthcheck run``."""
+"""``generate``, ``quadlet`` and ``healthcheck run``."""
 
 from __future__ import annotations
 
 from rootless.cli import output
 from rootless.engine import Engine
+from rootless.typed import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from rootless.engine.generate_units import Unit
 
 
 def generate_systemd(
@@ -18,7 +22,6 @@ def generate_systemd(
     """Print a systemd unit that runs a container."""
     from rootless.cli.command_lines import without_detach
     from rootless.engine.generate_units import GenerateRequest, generate
-    from rootless.errors import InvalidRequest
 
     request = GenerateRequest(
         container,
@@ -29,10 +32,16 @@ def generate_systemd(
         to_foreground=without_detach,
     )
     unit = generate(Engine.open(), request)
-    if not files:
+    _give(unit, into_file=files)
+
+
+def _give(unit: Unit, *, into_file: bool) -> None:
+    if not into_file:
         output.write(unit.text)
         return
     import os
+
+    from rootless.errors import InvalidRequest
 
     try:
         with open(unit.file_name, "w", encoding="utf-8") as file:
@@ -40,6 +49,55 @@ def generate_systemd(
     except OSError as error:
         raise InvalidRequest(f"cannot write {unit.file_name}: {error.strerror}") from None
     output.write(os.path.abspath(unit.file_name))
+
+
+def generate_quadlet(container: str, *, files: bool = False) -> None:
+    """Print a quadlet that runs a container."""
+    from rootless.cli.command_lines import flags_and_words
+    from rootless.engine.generate_units import generate_quadlet as generate
+
+    _give(generate(Engine.open(), container, flags_and_words), into_file=files)
+
+
+def quadlet_install(files: tuple[str, ...], *, replace: bool = False) -> None:
+    """Make services of quadlets."""
+    from rootless.cli import values_of
+    from rootless.engine.quadlets import install
+
+    for path in install(files, values_of, replace=replace):
+        output.write(path)
+
+
+def quadlet_list(
+    *, format: str | None = None, quiet: bool = False, noheading: bool = False
+) -> None:
+    """List the services that were made of quadlets."""
+    from rootless.engine.quadlets import installed
+
+    output.listing(
+        [{"Name": each.unit, "Source": each.source} for each in installed()],
+        {"Name": "NAME", "Source": "MADE OF"},
+        shown=("Name", "Source"),
+        format=format,
+        quiet="Name" if quiet else None,
+        heading=not noheading,
+    )
+
+
+def quadlet_print(file: str) -> None:
+    """Print the service that a quadlet would become."""
+    from rootless.cli import values_of
+    from rootless.engine.quadlets import translate
+
+    output.write(translate(file, values_of).text)
+
+
+def quadlet_rm(names: tuple[str, ...]) -> int:
+    """Stop and remove services that were made of quadlets."""
+    from rootless.cli.each import each
+    from rootless.engine.quadlets import remove
+
+    return each(names, remove)
 
 
 def healthcheck_run(container: str) -> int:

@@ -77,9 +77,14 @@ def has_user_manager() -> bool:
     return os.path.isdir("/run/systemd/system") and os.path.exists(f"{runtime}/systemd/private")
 
 
-def _by_systemd(name: str, report: Report) -> None:
+def units_directory() -> str:
+    """Where systemd looks for the units of this user (systemd.unit(5))."""
     config = os.environ.get("XDG_CONFIG_HOME") or os.path.expanduser("~/.config")
-    directory = f"{config}/systemd/user"
+    return f"{config}/systemd/user"
+
+
+def _by_systemd(name: str, report: Report) -> None:
+    directory = units_directory()
     path = f"{directory}/{UNIT}"
     if not os.path.exists(path):
         from rootless import files
@@ -93,7 +98,7 @@ def _by_systemd(name: str, report: Report) -> None:
         except OSError as error:
             report(Notice(f"cannot write {path}: {error.strerror}", "warning"))
             return
-        _run(("systemctl", "--user", "daemon-reload"))
+        run_program(("systemctl", "--user", "daemon-reload"))
         report(Notice(f"wrote {path}: it starts container {name}, and others like it, at boot"))
     if not lingers():
         report(
@@ -120,11 +125,11 @@ def _by_cron(name: str, crontab: str, report: Report) -> None:
 
     command = shlex.join((*program(), *START_ALL))
     line = "@reboot " + command.replace("%", "\\%")  # which is a line end there (crontab(5))
-    before = _run((crontab, "-l")) or ""
+    before = run_program((crontab, "-l")) or ""
     if any(each.startswith("@reboot") and START_ALL[-1] in each for each in before.splitlines()):
         return
     text = f"{before.rstrip()}\n{line}\n".lstrip("\n")
-    if _run((crontab, "-"), given=text) is None:
+    if run_program((crontab, "-"), given=text) is None:
         report(
             Notice(
                 f"nothing starts container {name} after a reboot: cannot change your crontab",
@@ -140,7 +145,7 @@ def _program(name: str) -> str | None:
     return next((each for each in places if os.access(each, os.X_OK)), None)
 
 
-def _run(argv: tuple[str, ...], *, given: str = "") -> str | None:
+def run_program(argv: tuple[str, ...], *, given: str = "") -> str | None:
     """What a program says; None when it fails or is not there."""
     import subprocess
 

@@ -44,23 +44,16 @@ def generate(engine: Engine, request: GenerateRequest) -> Unit:
     directory = ""
     settings = container.record["settings"]
     if request.new:
-        words = settings.get("create_command") or ()
-        if not words:
-            raise InvalidRequest(
-                f"container {container.name} was not made by `rootless run`, so how is not known",
-                hint="leave --new away: then the unit starts this container",
-            )
+        words = typed(container, hint="leave --new away: then the unit starts this container")
         run = request.to_foreground(words, container.name)
         directory = settings.get("create_directory") or ""
-    calls = program()
-    passed_on = [*_PASSED_ON, *(("PYTHONPATH",) if len(calls) > 1 else ())]
     grace = request.stop_timeout_s
     text = container_unit(
         UnitRequest(
             name=container.name if request.new else name,
             description=f"Container {container.name} of {container.record['image']}",
-            program=calls,
-            environment={each: os.environ[each] for each in passed_on if os.environ.get(each)},
+            program=program(),
+            environment=passed_on(),
             stop_timeout_s=container.record["stop_timeout"] if grace is None else grace,
             restart=request.restart,
             run=run,
@@ -68,3 +61,36 @@ def generate(engine: Engine, request: GenerateRequest) -> Unit:
         )
     )
     return Unit(f"container-{name}.service", text)
+
+
+def passed_on() -> dict[str, str]:
+    """What a service must know to find our store, and our code where that is not installed."""
+    names = [*_PASSED_ON, *(("PYTHONPATH",) if len(program()) > 1 else ())]
+    return {each: os.environ[each] for each in names if os.environ.get(each)}
+
+
+def typed(container: store.Container, *, hint: str) -> tuple[str, ...]:
+    """The words of its ``run``.  Raises InvalidRequest where they are not known."""
+    words = container.record["settings"].get("create_command") or ()
+    if not words:
+        raise InvalidRequest(
+            f"container {container.name} was not made by `rootless run`, so how is not known",
+            hint=hint,
+        )
+    return tuple(words)
+
+
+def generate_quadlet(
+    engine: Engine,
+    name: str,
+    split: Callable[[Sequence[str]], tuple[list[tuple[str, str]], list[str]]],
+) -> Unit:
+    """A quadlet for podman and for us; ``split`` makes flags and words of a ``run``.  Raises NotFound, InvalidRequest."""
+    from rootless.engine.quadlet import quadlet_of
+
+    container = store.find(engine.paths, name)
+    flags, words = split(
+        typed(container, hint="rootless run -d makes containers that can be written down")
+    )
+    directory = container.record["settings"].get("create_directory") or "/"
+    return Unit(f"{container.name}.container", quadlet_of(container.name, flags, words, directory))

@@ -45,16 +45,16 @@ def container_unit(request: UnitRequest) -> str:
         "[Service]",
         "Type=exec",
         "Delegate=yes",
-        *(f"Environment={_word(f'{key}={value}')}" for key, value in request.environment.items()),
+        *(f"Environment={word(f'{key}={value}')}" for key, value in request.environment.items()),
         *((f"WorkingDirectory={_text(request.directory)}",) if request.directory else ()),
         f"Restart={request.restart}",
         f"TimeoutStopSec={int(request.stop_timeout_s) + _LEEWAY_S}",
-        f"ExecStart={_line((*request.program, *start))}",
-        f"ExecStop={_line((*request.program, *stop))}",
+        f"ExecStart={line_of((*request.program, *start))}",
+        f"ExecStop={line_of((*request.program, *stop))}",
     ]
     if request.run:
         remove = ("rm", "--force", "--ignore", request.name)
-        lines.append(f"ExecStopPost={_line((*request.program, *remove))}")
+        lines.append(f"ExecStopPost={line_of((*request.program, *remove))}")
     lines += ["", "[Install]", "WantedBy=default.target"]
     return "\n".join(lines) + "\n"
 
@@ -73,7 +73,7 @@ def boot_unit(program: tuple[str, ...]) -> str:
         "Type=oneshot",
         "RemainAfterExit=yes",
         "Delegate=yes",
-        f"ExecStart={_line((*program, *START_ALL))}",
+        f"ExecStart={line_of((*program, *START_ALL))}",
         "",
         "[Install]",
         "WantedBy=default.target",
@@ -81,13 +81,22 @@ def boot_unit(program: tuple[str, ...]) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _line(words: Iterable[str]) -> str:
+def line_of(words: Iterable[str]) -> str:
     """A command line (systemd.service(5), "Command lines"): a dollar and a percent stand for themselves."""
-    return " ".join(_word(each.replace("$", "$$")) for each in words)
+    return " ".join(word(each.replace("$", "$$")) for each in words)
 
 
-def _word(text: str) -> str:
-    text = text.replace("%", "%%")
+def raw_line(words: Iterable[str]) -> str:
+    """The same, where systemd is to expand what they hold."""
+    return " ".join(map(quoted, words))
+
+
+def word(text: str) -> str:
+    return quoted(text.replace("%", "%%"))
+
+
+def quoted(text: str) -> str:
+    """One word of a command line or of a value that is a list of words (systemd.syntax(7))."""
     if text and all(c.isalnum() or c in "_-./:=@,+%$" for c in text):
         return text
     for plain, escaped in (("\\", "\\\\"), ('"', '\\"'), ("\n", "\\n"), ("\t", "\\t")):

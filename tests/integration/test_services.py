@@ -141,6 +141,31 @@ def test_a_unit_of_a_container_runs_it(rootless, service, tmp_path):
     assert rootless("container", "exists", service, check=False).exit_code == 1
 
 
+def test_a_quadlet_of_a_container_runs_it(rootless, service, tmp_path):
+    rootless("generate", "quadlet", "--files", service, cwd=tmp_path)
+    env = {"XDG_CONFIG_HOME": str(tmp_path / "config")}
+    file = str(tmp_path / "service.container")
+    [path] = rootless("quadlet", "install", file, env=env).stdout.split()
+    assert "is there already" in rootless.fails("quadlet", "install", file, env=env)
+    rootless("quadlet", "install", "--replace", file, env=env)
+    with open(path, encoding="utf-8") as unit:
+        [start] = [line for line in unit if line.startswith("ExecStart=")]
+    words = shlex.split(start.partition("=")[2].replace("$$", "$").replace("%%", "%"))
+    rootless(*words[3:])
+    assert "X=$1 %h" in rootless("exec", service, "env").stdout
+    rootless("stop", "-t", "0", service)
+    assert rootless("quadlet", "list", "-q", env=env).stdout == "service.service\n"
+    assert rootless("quadlet", "rm", "service.container", env=env).stdout == "service.container\n"
+    assert not os.path.exists(path)
+    assert "no service was made" in rootless.fails("quadlet", "rm", "service", env=env)
+
+
+def test_a_key_that_no_flag_can_be_is_named_with_its_line(rootless, tmp_path):
+    (tmp_path / "a.container").write_text("[Container]\nImage=x\nMemory=much\n")
+    said = rootless.fails("quadlet", "print", str(tmp_path / "a.container"))
+    assert "a.container:3: Memory: --memory: 'much' is not a size" in said
+
+
 def test_a_health_check_by_hand(rootless, service, busybox):
     assert rootless("healthcheck", "run", service).stdout == ""
     rootless("exec", service, "touch", "/root/bad")

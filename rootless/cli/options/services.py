@@ -1,4 +1,4 @@
-"""Flags of ``generate`` and ``healthcheck``."""
+"""Flags of ``generate``, ``quadlet`` and ``healthcheck``."""
 
 from __future__ import annotations
 
@@ -25,6 +25,36 @@ GENERATE_SYSTEMD = Command(
         " For a start at boot your services must outlive logins: loginctl enable-linger."
     ),
 )  # fmt: skip
+
+GENERATE_QUADLET = Command(
+    "generate quadlet",
+    plain(Option("files", "", "Write NAME.container here instead of printing it", short="f")),
+    (_CONTAINER,),
+    details="Both podman and `rootless quadlet install` make a service of it. It is made from the words of the container's `run`.",
+)
+
+QUADLET_INSTALL = Command(
+    "quadlet install",
+    plain(Option("replace", "", "Also over services that were made of quadlets before")),
+    (Argument("files", "FILE", many=True, complete="file"),),
+    details=(
+        "FILE is a .container, .volume or .network of podman's. The services are written to ~/.config/systemd/user,"
+        " and enabled if they have an [Install] section."
+    ),
+)
+
+QUADLET_LIST = Command(
+    "quadlet list",
+    plain(
+        Option("format", "TEMPLATE", "A template of Go, or json"),
+        Option("quiet", "", "Only names", short="q"),
+        Option("noheading", "", "No heading", short="n"),
+    ),
+)
+
+QUADLET_PRINT = Command("quadlet print", arguments=(Argument("file", "FILE", complete="file"),))
+
+QUADLET_RM = Command("quadlet rm", arguments=(Argument("names", "NAME", many=True),))
 
 HEALTHCHECK_RUN = Command(
     "healthcheck run",
