@@ -79,8 +79,8 @@ def loads(text: str | bytes) -> Any:
         value, end = _scanner()(content, 0)
         if end == len(content):
             return value
-    except (ImportError, StopIteration, ValueError):
-        pass
+    except (ImportError, StopIteration, ValueError, SystemError):
+        pass  # SystemError: the scanner has no exception to raise while json.decoder is not imported
     import json
 
     return json.loads(text, parse_constant=_no_constant)

@@ -49,6 +49,7 @@ def ps(
         heading=not noheading,
         documents=(rows.document(each, known.get(each.container.id)) for each in listed),
     )
+    output.left_out(engine.damaged)
 
 
 def rm(
@@ -277,10 +278,12 @@ def container_prune(*, filter: tuple[str, ...] = (), force: bool = False) -> int
 
     if not force and not output.confirm("Remove all containers that do not run?"):
         return 1
-    removed, size = prune(Engine.open(), filter)
+    engine = Engine.open()
+    removed, size = prune(engine, filter)
     for container_id in removed:
         output.write(container_id)
     output.write(f"Total reclaimed space: {human_size(size)}")
+    output.left_out(engine.damaged)
     return 0
 
 

@@ -29,7 +29,8 @@ def images(
     from rootless.cli import image_rows as rows
     from rootless.engine.image_list import ImagesRequest, list_images
 
-    listed = list_images(Engine.open(), ImagesRequest(names, filter, time.time()))
+    engine = Engine.open()
+    listed = list_images(engine, ImagesRequest(names, filter, time.time()))
     listed.sort(key=rows.SORT[sort])
     shown = rows.WITH_DIGESTS if digests else rows.SHOWN
     if any(each.read_only for each in listed):
@@ -43,6 +44,7 @@ def images(
         heading=not noheading,
         documents=map(rows.document, listed),
     )
+    output.left_out(engine.damaged)
 
 
 def tag(image: str, names: tuple[str, ...]) -> None:

@@ -46,7 +46,8 @@ def network_ls(
     from rootless.engine import networks
     from rootless.engine.network_requests import NetworkListRequest
 
-    found = networks.list_networks(Engine.open(), NetworkListRequest(filter))
+    engine = Engine.open()
+    found = networks.list_networks(engine, NetworkListRequest(filter))
     output.listing(
         [_row(record, whole=no_trunc) for record in found],
         _HEADERS,
@@ -56,6 +57,7 @@ def network_ls(
         heading=not noheading,
         documents=map(_document, found),
     )
+    output.left_out(engine.damaged)
 
 
 def _row(record: NetworkRecord, *, whole: bool) -> dict[str, object]:

@@ -9,6 +9,7 @@ from rootless.typed import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
+    from rootless.errors import RootlessError
     from rootless.runtime.log import LogRecord
 
 # As docker's tables: cells at least this wide, and so many blanks between them.
@@ -80,6 +81,12 @@ def complain(message: str, hint: str | None = None) -> None:
 def warn(text: str) -> None:
     """A line that a person should read, on standard error."""
     sys.stderr.write(f"Warning: {_one_line(text)}\n")
+
+
+def left_out(damaged: Iterable[RootlessError]) -> None:
+    """Name what a list had to leave out, with the remedy."""
+    for message, hint in dict.fromkeys((each.message, each.hint) for each in damaged):
+        warn(f"{message} (remedy: {hint})")
 
 
 def remark(text: str) -> None:

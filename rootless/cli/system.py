@@ -86,9 +86,10 @@ def system_df(*, verbose: bool = False, format: str | None = None) -> None:
     """Show what the store takes on disk."""
     from rootless.cli import system_rows as rows
     from rootless.engine.disk_usage import disk_usage
-    from rootless.errors import InvalidRequest
 
-    usage = disk_usage(Engine.open())
+    engine = Engine.open()
+    usage = disk_usage(engine)
+    output.left_out(engine.damaged)
     if not verbose:
         output.listing(
             [rows.usage_row(each) for each in usage.lines],
@@ -102,7 +103,7 @@ def system_df(*, verbose: bool = False, format: str | None = None) -> None:
     elif format == "json":
         output.document(rows.details_document(usage))
     else:
-        raise InvalidRequest("-v has no template", hint="--format json, or leave out -v")
+        output.template(format, [rows.details(usage)])
 
 
 def system_prune(

@@ -103,13 +103,20 @@ def details_document(usage: DiskUsage) -> dict[str, Any]:
 
 def show_usage(usage: DiskUsage) -> None:
     """The four tables of ``system df -v``, as docker shows them."""
-    _section("Images space usage:", _image_rows(usage), _IMAGE_HEADERS)
-    _section("\nContainers space usage:", _container_rows(usage), _CONTAINER_HEADERS)
+    found = details(usage)
+    _section("Images space usage:", found["Images"], _IMAGE_HEADERS)
+    _section("\nContainers space usage:", found["Containers"], _CONTAINER_HEADERS)
+    _section("\nLocal Volumes space usage:", found["Volumes"], _VOLUME_HEADERS)
+    total = human_size(usage.lines[-1].size_bytes)
+    _section(f"\nBuild cache usage: {total}", found["BuildCache"], _CACHE_HEADERS)
+
+
+def details(usage: DiskUsage) -> dict[str, list[dict[str, Any]]]:
+    """What a template for ``-v`` is given: docker's four lists, with the fields of the four tables."""
     volumes = [
         {"Name": each.volume.name, "Links": str(len(each.containers)), "Size": human_size(size)}
         for each, size in usage.volumes
     ]
-    _section("\nLocal Volumes space usage:", volumes, _VOLUME_HEADERS)
     cache = [
         {
             "ID": short_id(each.name) if each.kind == "layer" else each.name,
@@ -120,8 +127,12 @@ def show_usage(usage: DiskUsage) -> None:
         }
         for each in usage.cache
     ]
-    total = human_size(usage.lines[-1].size_bytes)
-    _section(f"\nBuild cache usage: {total}", cache, _CACHE_HEADERS)
+    return {
+        "Images": _image_rows(usage),
+        "Containers": _container_rows(usage),
+        "Volumes": volumes,
+        "BuildCache": cache,
+    }
 
 
 _IMAGE_HEADERS = {

@@ -46,7 +46,7 @@ def volume_ls(
     from rootless.engine import volumes
 
     engine = Engine.open()
-    listed = volumes.list_volumes(engine, filter)
+    listed = volumes.list_volumes(engine, filter, damaged=engine.damaged)
     counted = size or ".Size" in (format or "")
     output.listing(
         [_row(engine, each, counted=counted) for each in listed],
@@ -57,6 +57,7 @@ def volume_ls(
         heading=not noheading,
         documents=map(document, listed),
     )
+    output.left_out(engine.damaged)
 
 
 def _row(engine: Engine, listed: ListedVolume, *, counted: bool) -> dict[str, object]:

@@ -30,6 +30,8 @@ class Engine:
     def __init__(self, paths: Paths, host: HostFacts):
         self.paths = paths
         self.host = host
+        # What a list had to leave out, each with its remedy: for whoever shows the list.
+        self.damaged: list[StoreFailed] = []
 
     @classmethod
     def open(cls) -> Engine:

@@ -14,20 +14,6 @@ if TYPE_CHECKING:
     from rootless.engine.check import Checkup
     from rootless.runtime.container import Container
 
-# Without these nothing can be done with a container, not even listing it.
-_FIELDS = {
-    "name": str,
-    "created": str,
-    "image": str,
-    "image_id": str,
-    "chain": list,
-    "args": list,
-    "labels": dict,
-    "auto_remove": bool,
-    "launch": dict,
-    "settings": dict,
-}
-
 
 def check(checkup: Checkup) -> None:
     """Look at every record, and at what it says is there."""
@@ -58,7 +44,7 @@ def _record_problem(path: str, container_id: str) -> str | None:
         return "has a record that cannot be read"
     if not isinstance(record, dict) or record.get("id") != container_id:
         return "has the record of another container"
-    wrong = [key for key, kind in _FIELDS.items() if not isinstance(record.get(key), kind)]
+    wrong = store.wrong_fields(record, container_id)
     if wrong or not isinstance(record["launch"].get("rootfs"), dict):
         return f"has a record without {', '.join(wrong) or 'its root file system'}"
     return None

@@ -6,11 +6,11 @@ import os
 import time
 
 from rootless import files
-from rootless.errors import Conflict, HostLacks, InvalidRequest, NotFound
+from rootless.errors import Conflict, HostLacks, InvalidRequest, NotFound, StoreFailed
 from rootless.lean import signal
 from rootless.runtime import container as store
 from rootless.runtime.journal import note_container
-from rootless.typed import TYPE_CHECKING, NamedTuple
+from rootless.typed import TYPE_CHECKING, NamedTuple, cast
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -32,7 +32,7 @@ class Listed(NamedTuple):
 def list_containers(engine: Engine, request: ListRequest) -> list[Listed]:
     """The containers that the request selects, newest first."""
     bury_the_dead(engine)
-    found: Iterable[Container] = store.all_containers(engine.paths)
+    found: Iterable[Container] = store.all_containers(engine.paths, engine.damaged)
     if request.filter:
         from rootless.engine.selection import matching
 
@@ -72,7 +72,12 @@ def remove_containers(engine: Engine, request: RemoveRequest) -> list[str]:
         raise InvalidRequest("--time is about stopping: it needs --force", hint="rm -f -t SECONDS")
     removed = []
     for name in request.containers:
-        container = store.find(engine.paths, name)
+        try:
+            container = store.find(engine.paths, name)
+        except StoreFailed:
+            if not request.force:
+                raise
+            container = _unreadable(engine, name)
         doomed = [container]
         if request.depend:
             from rootless.engine.dependants import dependants
@@ -86,6 +91,14 @@ def remove_containers(engine: Engine, request: RemoveRequest) -> list[str]:
             remove(engine, each, force=request.force, volumes=request.volumes)
         removed += [each.name for each in doomed[:-1]] + [name]
     return removed
+
+
+def _unreadable(engine: Engine, name: str) -> Container:
+    """A container whose record is damaged, with what its removal needs to know."""
+    container_id = store.find_id(engine.paths, name)
+    name = store.name_of(engine.paths, container_id)
+    record = {"id": container_id, "name": name, "image": "", "labels": {}, "auto_remove": False}
+    return store.Container(engine.paths, cast("store.Record", record))
 
 
 def remove(
@@ -228,17 +241,18 @@ def _cgroup_of(container: Container) -> Cgroup:
 
 def prune(engine: Engine, filters: tuple[str, ...] = ()) -> tuple[list[str], int]:
     """Remove every container that does not run; their ids, and how many bytes they had written."""
-    from rootless.engine.inspect import written_bytes
     from rootless.engine.selection import matching
+    from rootless.engine.sizes import sizes
 
     removed, size = [], 0
-    for container in matching(engine, store.all_containers(engine.paths), filters):
-        if container.state() is not None:
-            continue
-        size += written_bytes(container)
+    found = matching(engine, store.all_containers(engine.paths, engine.damaged), filters)
+    ended = [each for each in found if each.state() is None]
+    known = sizes(engine, ended)
+    for container in ended:
         try:
             remove(engine, container)
         except Conflict:  # it was started meanwhile
             continue
+        size += known[container.id].written
         removed.append(container.id)
     return removed, size

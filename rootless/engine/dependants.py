@@ -16,7 +16,7 @@ _NAMESPACES = ("pid", "ipc", "uts", "userns", "cgroupns")
 
 def dependants(engine: Engine, container: Container) -> list[Container]:
     """Those that depend on it, and on those; whoever depends comes before what it depends on."""
-    others = [each for each in store.all_containers(engine.paths) if each.id != container.id]
+    others = [each for each in store.all_containers(engine.paths, []) if each.id != container.id]
     found: dict[str, Container] = {}
     _collect(container, others, found)
     return list(found.values())

@@ -12,7 +12,7 @@ from rootless.build.cache import Cache
 from rootless.engine.garbage import unpacked_layers
 from rootless.engine.image_list import ImagesRequest, list_images
 from rootless.engine.images import layer_sizes
-from rootless.engine.inspect import written_bytes
+from rootless.engine.sizes import sizes
 from rootless.engine.volumes import list_volumes, size_of
 from rootless.image.digest import encoded
 from rootless.runtime import container as store
@@ -82,7 +82,9 @@ def disk_usage(engine: Engine) -> DiskUsage:
         unpacked = list(unpacked_layers(engine))
         parts = _sizes(engine, unpacked)
         containers = _containers(engine)
-        volumes = tuple((each, size_of(engine, each.volume)) for each in list_volumes(engine))
+        volumes = tuple(
+            (each, size_of(engine, each.volume)) for each in list_volumes(engine, damaged=[])
+        )
         image_parts = {part for each in listed for part in _parts_of(each)}
         cache, cached_parts = _cache(engine, unpacked, parts, image_parts)
     lines = (
@@ -153,10 +155,9 @@ def _images(engine: Engine, listed: list[ListedImage]) -> tuple[ImageUsage, ...]
 
 
 def _containers(engine: Engine) -> tuple[ContainerUsage, ...]:
-    return tuple(
-        ContainerUsage(each, each.status(), written_bytes(each))
-        for each in store.all_containers(engine.paths)
-    )
+    found = tuple(store.all_containers(engine.paths, engine.damaged))
+    known = sizes(engine, found)
+    return tuple(ContainerUsage(each, each.status(), known[each.id].written) for each in found)
 
 
 def _containers_line(containers: tuple[ContainerUsage, ...]) -> Usage:

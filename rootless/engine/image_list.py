@@ -63,7 +63,7 @@ def list_images(engine: Engine, request: ImagesRequest) -> list[ListedImage]:
 def used_images(engine: Engine) -> dict[str, int]:
     """How many containers each image has, by its id."""
     used: dict[str, int] = {}
-    for each in containers.all_containers(engine.paths):
+    for each in containers.all_containers(engine.paths, engine.damaged):
         image_id = each.record["image_id"]
         used[image_id] = used.get(image_id, 0) + 1
     return used

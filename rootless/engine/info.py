@@ -124,7 +124,7 @@ def _store(engine: Engine) -> dict[str, Any]:
 def _containers(engine: Engine) -> dict[str, int]:
     from rootless.runtime import container as store
 
-    found = [container.status() for container in store.all_containers(engine.paths)]
+    found = [container.status() for container in store.all_containers(engine.paths, engine.damaged)]
     running, paused = found.count("running"), found.count("paused")
     return {
         "number": len(found),

@@ -54,7 +54,10 @@ def inspect_container(engine: Engine, name: str, *, size: bool = False) -> dict[
         "Limits": _limits(container, state),
     }
     if size:
-        document["SizeRw"] = written_bytes(container)
+        from rootless.engine.sizes import sizes
+
+        found = sizes(engine, (container,))[container.id]
+        document["SizeRw"], document["SizeRootFs"] = found.written, found.total
     return document
 
 
@@ -306,16 +309,3 @@ def _label(file: str, value: str) -> str:
     from rootless.runtime.cgroup import Limit
 
     return substitute(Limit(file, value, "")).label
-
-
-def written_bytes(container: Container) -> int:
-    """What the container has written to its own layer; what we may not look into is not counted."""
-    upper = container.record["launch"]["rootfs"].get("upper")
-    total = 0
-    for directory, _, names in os.walk(upper or f"{container.bundle}/rootfs"):
-        for name in names:
-            try:
-                total += os.lstat(f"{directory}/{name}").st_size
-            except OSError:
-                continue
-    return total

@@ -300,7 +300,10 @@ def remove_anonymous(engine: Engine, record: store.Record) -> None:
         return
     volumes = Volumes(engine.paths, engine.id_map)
     with files.lock(engine.paths.volumes_lock):
-        used = {name for name, _ in uses(engine)}
+        try:
+            used = {name for name, _ in uses(engine)}
+        except StoreFailed:  # of a damaged container nobody knows: ``volume prune`` once it is gone
+            return
         for name in names:
             if name not in used:
                 try:
@@ -309,9 +312,9 @@ def remove_anonymous(engine: Engine, record: store.Record) -> None:
                     continue
 
 
-def uses(engine: Engine) -> Iterator[tuple[str, str]]:
-    """Every volume that a container mounts, and the name of that container."""
-    for container in store.all_containers(engine.paths):
+def uses(engine: Engine, damaged: list[StoreFailed] | None = None) -> Iterator[tuple[str, str]]:
+    """Every volume that a container mounts, and the name of that container (``damaged``: all_containers)."""
+    for container in store.all_containers(engine.paths, damaged):
         for each in container.record.get("mounts", ()):
             if each["Type"] == "volume":
                 yield each["Name"], container.name

@@ -7,7 +7,7 @@ import os
 from rootless import files
 from rootless.engine.connectivity import USER, refuse_in_use, write_texts
 from rootless.engine.filters import has, truth
-from rootless.errors import Conflict, InvalidRequest, NotFound, Unsupported
+from rootless.errors import Conflict, InvalidRequest, NotFound, StoreFailed, Unsupported
 from rootless.lean import contextmanager
 from rootless.network import records
 from rootless.network.backend import BACKENDS
@@ -130,7 +130,7 @@ def list_networks(engine: Engine, request: NetworkListRequest) -> list[NetworkRe
     """The networks that pass all filters: name, id, driver, internal, label, dangling."""
     return [
         record
-        for record in records.read_all(engine.paths.networks)
+        for record in records.read_all(engine.paths.networks, engine.damaged)
         if all(_passes(engine, record, *_pair(each)) for each in request.filter)
     ]
 
@@ -182,11 +182,11 @@ def inspect(engine: Engine, name: str) -> tuple[NetworkRecord, dict[str, dict[st
     return record, containers
 
 
-def users(engine: Engine, name: str) -> list[str]:
-    """The names of all containers, running or not, that are to be on a network."""
+def users(engine: Engine, name: str, damaged: list[StoreFailed] | None = None) -> list[str]:
+    """The names of all containers, running or not, that are to be on a network (``damaged``: all_containers)."""
     return [
         each.name
-        for each in store.all_containers(engine.paths)
+        for each in store.all_containers(engine.paths, damaged)
         if any(wish["network"] == name for wish in each.record["launch"].get("networks", ()))
     ]
 
@@ -201,6 +201,13 @@ def remove(engine: Engine, request: NetworkRemoveRequest) -> list[str]:
             if request.ignore or request.force:
                 continue
             raise
+        except StoreFailed:
+            if not request.force:
+                raise
+            with _locked(engine) as directory:
+                records.remove(directory, name)
+            removed.append(name)
+            continue
         if request.force:
             _remove_users(engine, record["name"])
         with _locked(engine) as directory:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from rootless.engine.filters import grouped, has, means_image
-from rootless.errors import InvalidRequest, NotFound
+from rootless.errors import InvalidRequest, NotFound, StoreFailed
 from rootless.runtime import container as store
 from rootless.typed import TYPE_CHECKING
 
@@ -32,7 +32,11 @@ def select(
     if latest and (all or names):
         raise InvalidRequest("--latest chooses the container: no other is named with it")
     if all or latest or filters:
-        found = list(store.all_containers(engine.paths))
+        damaged: list[StoreFailed] = []
+        found = list(store.all_containers(engine.paths, damaged))
+        if damaged and all and not filters:  # each of them will be complained of, or removed
+            return tuple(store.ids_of(engine.paths))
+        engine.damaged += damaged
         chosen = matching(engine, found, filters)
         if names:
             wanted = {store.find(engine.paths, name).id for name in names}
@@ -62,6 +66,8 @@ def exists(engine: Engine, name: str) -> bool:
         store.find(engine.paths, name)
     except NotFound:
         return False
+    except StoreFailed:  # damaged, but there
+        return True
     return True
 
 

@@ -1,4 +1,4 @@
-"""How much containers have written, and how much they show: ``ps --size``."""
+"""How much containers have written, and how much they show: the one answer for ps, inspect, df and prune."""
 
 from __future__ import annotations
 

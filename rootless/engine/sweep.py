@@ -107,7 +107,7 @@ def _settle(engine: Engine, directory: str) -> None:
 def _end_cgroup(directory: str) -> None:
     try:
         state = store.read_state(directory)
-    except NotFound:
+    except (NotFound, StoreFailed):
         return
     if state.get("cgroup"):
         from rootless.runtime.cgroup import Cgroup

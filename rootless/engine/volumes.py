@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
     from rootless.engine import Engine
+    from rootless.errors import StoreFailed
     from rootless.storage.volumes import Volume
 
 
@@ -66,19 +67,26 @@ def _pairs(texts: Iterable[str]) -> dict[str, str]:
     return {key: value for key, _, value in (each.partition("=") for each in texts)}
 
 
-def list_volumes(engine: Engine, filters: tuple[str, ...] = ()) -> list[ListedVolume]:
-    """The volumes that pass all filters, by name.  Raises InvalidRequest for an unknown filter."""
+def list_volumes(
+    engine: Engine, filters: tuple[str, ...] = (), *, damaged: list[StoreFailed] | None = None
+) -> list[ListedVolume]:
+    """The volumes that pass all filters, by name.
+
+    Damaged containers and volumes are added to ``damaged``; without it the former are an error.
+    Raises InvalidRequest for an unknown filter.
+    """
     tests = [_filter(each) for each in filters]
-    users = _users(engine)
+    users = _users(engine, damaged)
     listed = [
-        ListedVolume(each, tuple(users.get(each.name, ()))) for each in volumes_of(engine).all()
+        ListedVolume(each, tuple(users.get(each.name, ())))
+        for each in volumes_of(engine).all(damaged)
     ]
     return [each for each in listed if all(test(each) for test in tests)]
 
 
-def _users(engine: Engine) -> dict[str, list[str]]:
+def _users(engine: Engine, damaged: list[StoreFailed] | None = None) -> dict[str, list[str]]:
     users: dict[str, list[str]] = {}
-    for volume, container in uses(engine):
+    for volume, container in uses(engine, damaged):
         if container not in users.setdefault(volume, []):
             users[volume].append(container)
     return users
@@ -119,7 +127,7 @@ def _filter(text: str) -> Callable[[ListedVolume], bool]:
 def inspect(engine: Engine, name: str) -> ListedVolume:
     """A volume and who mounts it.  Raises NotFound."""
     volume = volumes_of(engine).get(name)
-    return ListedVolume(volume, tuple(_users(engine).get(volume.name, ())))
+    return ListedVolume(volume, tuple(_users(engine, engine.damaged).get(volume.name, ())))
 
 
 def exists(engine: Engine, name: str) -> bool:
@@ -137,7 +145,7 @@ def remove(engine: Engine, request: RemoveVolumesRequest) -> list[str]:
     removed = []
     for name in [each.name for each in volumes.all()] if request.all else request.volumes:
         try:
-            full_name = volumes.get(name).name
+            full_name = volumes.full_name(name)
             if request.force:
                 _remove_users(engine, full_name)
             with files.lock(engine.paths.volumes_lock):

@@ -67,8 +67,11 @@ def read(directory: str, name: str) -> NetworkRecord:
     raise NotFound(f"no network {name}", hint=f"rootless network create {name}")
 
 
-def read_all(directory: str) -> list[NetworkRecord]:
-    """All networks, by name."""
+def read_all(directory: str, damaged: list[StoreFailed] | None = None) -> list[NetworkRecord]:
+    """All networks, by name.
+
+    Damaged ones are added to ``damaged``.  Without it raises StoreFailed: for who must know all subnets.
+    """
     found = []
     for each in files.names_in(directory):
         if each.endswith(".json"):
@@ -76,6 +79,10 @@ def read_all(directory: str) -> list[NetworkRecord]:
                 found.append(_read(f"{directory}/{each}"))
             except FileNotFoundError:
                 pass  # removed since the listing
+            except StoreFailed as error:
+                if damaged is None:
+                    raise
+                damaged.append(error)
     return found
 
 
@@ -100,9 +107,16 @@ def _read(path: str) -> NetworkRecord:
 
     try:
         record: NetworkRecord = json.loads(files.read_bytes(path))
-    except ValueError:
+        lacking = sorted({*NetworkRecord.__annotations__} - {*record})
+        if lacking:
+            raise ValueError(f"it has no {lacking[0]}")
+    except FileNotFoundError:
+        raise
+    except (OSError, TypeError, ValueError, RecursionError) as error:
+        name = os.path.basename(path).removesuffix(".json")
         raise StoreFailed(
-            f"{path} is not valid JSON", hint="remove it and make the network anew"
+            f"the record of network {name} is damaged: {error}",
+            hint=f"rootless network rm -f {name}, and make it anew",
         ) from None
     return record
 

@@ -56,6 +56,21 @@ class Record(TypedDict):
     stopped: NotRequired[bool]  # somebody had it stopped; kept where the restart policy asks
 
 
+# Without these nothing can be done with a container, not even listing it.
+REQUIRED = {
+    "name": str,
+    "created": str,
+    "image": str,
+    "image_id": str,
+    "chain": list,
+    "args": list,
+    "labels": dict,
+    "auto_remove": bool,
+    "launch": dict,
+    "settings": dict,
+}
+
+
 class Exit(TypedDict, total=False):
     """How the last run of a container went."""
 
@@ -156,6 +171,8 @@ class Container(NamedTuple):
             state = read_state(self.run_directory)
         except NotFound:
             return {"status": "created"}
+        except StoreFailed:  # somebody holds the lock, so it runs; who it is was lost
+            return {"status": "running"}
         if state.get("cgroup") and is_frozen(state["cgroup"]):
             state["status"] = "paused"
         return state
@@ -291,8 +308,10 @@ def write_spec(bundle: str, spec: Spec) -> None:
 
 
 def read_state(run_directory: str) -> State:
-    """state.json, whether or not somebody still stands behind it.  Raises NotFound."""
+    """state.json, whether or not somebody still stands behind it.  Raises NotFound, StoreFailed."""
     state: State = _read_json(f"{run_directory}/state.json")
+    if not isinstance(state, dict):
+        raise StoreFailed(f"{run_directory}/state.json is damaged: it is no record")
     return state
 
 
@@ -309,19 +328,25 @@ def put_state(run_directory: str, state: State) -> None:
 def find(paths: Paths, name_or_id: str) -> Container:
     """The container of that name, id or unambiguous prefix of an id.
 
-    Raises NotFound; Conflict when a prefix fits several.
+    Raises NotFound; Conflict when a prefix fits several; StoreFailed when its record is damaged.
     """
+    return load(paths, find_id(paths, name_or_id))
+
+
+def find_id(paths: Paths, name_or_id: str) -> str:
+    """The full id of a container, whose record may be damaged.  Raises NotFound, Conflict."""
     try:
         owner = os.path.basename(os.readlink(f"{paths.names}/{name_or_id}"))
-        return load(paths, owner)
-    except (OSError, NotFound, ValueError):
+        if os.path.isdir(paths.container(owner)):
+            return owner
+    except (OSError, ValueError):
         pass
     ids = [each for each in ids_of(paths) if each.startswith(name_or_id)] if name_or_id else []
     if len(ids) > 1 and name_or_id not in ids:
         raise Conflict(f"container id {name_or_id!r} is ambiguous: {len(ids)} begin with it")
     if not ids:
         raise NotFound(f"no container {name_or_id!r}", hint="rootless ps -a lists them")
-    return load(paths, name_or_id if name_or_id in ids else ids[0])
+    return name_or_id if name_or_id in ids else ids[0]
 
 
 def ids_of(paths: Paths) -> list[str]:
@@ -330,18 +355,64 @@ def ids_of(paths: Paths) -> list[str]:
 
 
 def load(paths: Paths, container_id: str) -> Container:
-    """The container with that full id.  Raises NotFound."""
-    return Container(paths, _read_json(f"{paths.container(container_id)}/container.json"))
+    """The container with that full id.  Raises NotFound, StoreFailed for a damaged record."""
+    bundle = paths.container(container_id)
+    try:
+        record = lean.loads(files.read_bytes(f"{bundle}/container.json"))
+    except (FileNotFoundError, NotADirectoryError):
+        if os.path.isdir(bundle):  # one that is removed vanishes as a whole
+            raise _damaged(paths, container_id, "it is missing") from None
+        raise NotFound(f"no container {container_id[:SHORT_ID_LENGTH]}") from None
+    except (OSError, ValueError, RecursionError) as error:
+        why = error.strerror if isinstance(error, OSError) else "it is not JSON"
+        raise _damaged(paths, container_id, str(why)) from None
+    wrong = wrong_fields(record, container_id)
+    if wrong:
+        raise _damaged(paths, container_id, f"it has no proper {wrong[0]}")
+    return Container(paths, record)
 
 
-def all_containers(paths: Paths) -> Iterator[Container]:
-    """Every container, newest first; one that vanishes meanwhile is left out."""
+def wrong_fields(record: object, container_id: str) -> list[str]:
+    """What a record lacks, or has of another type."""
+    if not isinstance(record, dict) or record.get("id") != container_id:
+        return ["id"]
+    return [key for key, kind in REQUIRED.items() if not isinstance(record.get(key), kind)]
+
+
+def name_of(paths: Paths, container_id: str) -> str:
+    """The name that leads to a container whose record is damaged, or else its short id."""
+    for name in files.names_in(paths.names):
+        try:
+            if os.path.basename(os.readlink(f"{paths.names}/{name}")) == container_id:
+                return name
+        except OSError:
+            continue
+    return container_id[:SHORT_ID_LENGTH]
+
+
+def _damaged(paths: Paths, container_id: str, why: str) -> StoreFailed:
+    short, name = container_id[:SHORT_ID_LENGTH], name_of(paths, container_id)
+    what = short if name == short else f"{name} ({short})"
+    return StoreFailed(
+        f"the record of container {what} is damaged: {why}", hint=f"rootless rm -f {short}"
+    )
+
+
+def all_containers(paths: Paths, damaged: list[StoreFailed] | None = None) -> Iterator[Container]:
+    """Every container, newest first; one that vanishes meanwhile is left out.
+
+    Damaged ones are added to ``damaged``.  Without it raises StoreFailed: for who must know them all.
+    """
     found = []
     for container_id in ids_of(paths):
         try:
             found.append(load(paths, container_id))
         except NotFound:
             continue
+        except StoreFailed as error:
+            if damaged is None:
+                raise
+            damaged.append(error)
     yield from sorted(found, key=lambda each: each.record["created"], reverse=True)
 
 

@@ -103,7 +103,7 @@ class Volumes:
 
         Raises NotFound, or InvalidRequest when several anonymous ones begin so.
         """
-        full = self._full_name(check_name(name))
+        full = self.full_name(name)
         record = self._read(full)
         options = record.get("options", {})
         return Volume(
@@ -140,22 +140,24 @@ class Volumes:
             except Conflict:
                 continue  # another process was first
 
-    def all(self) -> list[Volume]:
-        """Every volume, by name."""
+    def all(self, damaged: list[StoreFailed] | None = None) -> list[Volume]:
+        """Every volume, by name; those with a damaged record are added to ``damaged``."""
         volumes = []
         for name in files.names_in(self._paths.volumes):
             try:
                 volumes.append(self.get(name))
             except (NotFound, InvalidRequest):
                 continue  # removed meanwhile, or somebody else's file
+            except StoreFailed as error:
+                if damaged is not None:
+                    damaged.append(error)
         return volumes
 
     def remove(self, name: str) -> None:
         """Remove a volume with its content.  Raises NotFound."""
         from rootless.storage.removal import remove
 
-        volume = self.get(name)
-        remove(self._paths, self._id_map, self._directory(volume.name))
+        remove(self._paths, self._id_map, self._directory(self.full_name(name)))
 
     def size_bytes(self, name: str) -> int:
         """What the volume takes on disk."""
@@ -239,7 +241,9 @@ class Volumes:
     def _directory(self, name: str) -> str:
         return f"{self._paths.volumes}/{name}"
 
-    def _full_name(self, name: str) -> str:
+    def full_name(self, name: str) -> str:
+        """The name of a volume, whose record may be damaged (``get``).  Raises NotFound, InvalidRequest."""
+        check_name(name)
         if os.path.isdir(self._directory(name)):
             return name
         matches = []
@@ -259,10 +263,15 @@ class Volumes:
         try:
             text = files.read_bytes(f"{self._directory(name)}/volume.json")
             record: VolumeRecord = json.loads(text)
-        except FileNotFoundError:
+            if not isinstance(record, dict):
+                raise ValueError("it is no record")
+        except (FileNotFoundError, NotADirectoryError):
             raise NotFound(f"no volume {name}", hint="rootless volume ls") from None
-        except ValueError as error:
-            raise StoreFailed(f"the record of the volume {name} is damaged: {error}") from None
+        except (OSError, ValueError, RecursionError) as error:
+            raise StoreFailed(
+                f"the record of volume {name} is damaged: {error}",
+                hint=f"its files are in {self.path(name)}; rootless volume rm {name}",
+            ) from None
         return record
 
 

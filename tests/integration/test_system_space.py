@@ -51,12 +51,33 @@ def test_df_counts_and_measures(store):
     assert one == "Containers=1"
 
 
+def test_every_command_says_the_same_of_what_a_container_has_written(fresh_rootless, images):
+    rootless, busybox = fresh_rootless, images.busybox
+    script = "head -c 100000 /dev/zero >/a; ln /a /b; mkdir -m 0 /c; echo c >/c/c; chown 5 /c"
+    rootless("run", "--name", "wrote", "--network", "none", busybox, "sh", "-c", script)
+    size = ("inspect", "--size", "-f", "{{.SizeRw}} {{.SizeRootFs}}", "wrote")
+    written, total = map(int, rootless(*size).stdout.split())
+    assert 100_002 <= written < 110_000
+    [shown] = json.loads(rootless("ps", "-as", "--filter", "name=wrote", "--format", "json").stdout)
+    assert shown["Size"] == {"rwSize": written, "rootFsSize": total}
+    detail = json.loads(rootless("system", "df", "-v", "--format", "json").stdout)
+    assert {each["Size"] for each in detail["Containers"] if each["Names"] == "wrote"} == {written}
+    freed = rootless(
+        "container",
+        "prune",
+        "-f",
+    ).stdout.splitlines()[-1]
+    assert freed == "Total reclaimed space: 100kB"
+
+
 def test_df_tells_details(store):
     said = store("system", "df", "-v").stdout
     for title in ("Images space", "Containers space", "Local Volumes space", "Build cache usage"):
         assert title in said
     detail = json.loads(store("system", "df", "-v", "--format", "json").stdout)
     assert {each["Name"]: each["Links"] for each in detail["Volumes"]} == {"used": 1, "loose": 0}
+    given = ("--format", "{{range .Volumes}}{{.Name}}={{.Links}} {{end}}{{len .Images}}")
+    assert store("system", "df", "-v", *given).stdout == "loose=0 used=1 2\n"
     built = next(each for each in detail["Images"] if each["Repository"] == "built")
     assert built["SharedSize"] + built["UniqueSize"] == built["Size"]
     assert built["SharedSize"] > 1_000_000
