@@ -17,7 +17,10 @@ if TYPE_CHECKING:
 
 _PAUSE_S = 0.1
 # docker's words for what podman and we call otherwise.
-_SAME = {"die": "died", "destroy": "remove", "delete": "remove", "exec_start": "exec", "exec_die": "exec_died"}  # fmt: skip
+_SAME = {
+    **{"die": "died", "destroy": "remove", "delete": "remove", "load": "loadfromarchive"},
+    **{"exec_start": "exec", "exec_die": "exec_died"},
+}
 
 
 def happenings(engine: Engine, request: EventsRequest) -> Iterator[Entry]:

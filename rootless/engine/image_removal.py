@@ -102,6 +102,8 @@ def _remove_one(
     engine.layout.remove(entry.digest)
     untagged.extend(own)
     deleted.append(image_id)
+    for each in own:
+        note(engine.paths, "image", "untag", id=image_id, name=each)
     note(engine.paths, "image", "remove", id=image_id, name=entry.reference)
 
 
@@ -158,7 +160,10 @@ def prune_images(engine: Engine, request: PruneImagesRequest, report: Report = i
             if image_id_of(engine, entry) in chosen.values() and (
                 request.all or not entry.reference
             ):
-                untagged.extend(each.reference for each in engine.layout.remove(entry.digest))
+                names = [each.reference for each in engine.layout.remove(entry.digest)]
+                untagged.extend(names)
+                for name in filter(None, names):
+                    note(engine.paths, "image", "untag", id=image_id_of(engine, entry), name=name)
     for image_id in dict.fromkeys(chosen.values()):
         note(engine.paths, "image", "remove", id=image_id)
     size_bytes = _collect(engine, report, downloads=True)

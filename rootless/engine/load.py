@@ -24,6 +24,7 @@ from rootless.image.layout import Layout
 from rootless.image.manifest import read_image
 from rootless.image.platforms import choose_manifest, platform_of_machine
 from rootless.image.reference import is_qualified, parse_reference
+from rootless.runtime.journal import note
 from rootless.typed import TYPE_CHECKING, BinaryIO, NamedTuple
 
 if TYPE_CHECKING:
@@ -62,6 +63,14 @@ def load(engine: Engine, request: LoadRequest, report: Report = ignore) -> tuple
 
     Raises ImageRefused for what is damaged or no archive; then nothing of that image is stored.
     """
+    loaded = _load(engine, request, report)
+    for each in loaded:
+        source = request.input or "/dev/stdin"
+        note(engine.paths, "image", "loadfromarchive", id=each.image_id, name=source)
+    return loaded
+
+
+def _load(engine: Engine, request: LoadRequest, report: Report) -> tuple[Loaded, ...]:
     try:
         if request.input is not None and os.path.isdir(request.input):
             return _load_directory(engine, request.input, report)

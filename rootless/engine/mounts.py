@@ -20,9 +20,10 @@ from rootless.engine.mount_options import (
     volume_use,
 )
 from rootless.engine.requests import MountRequest
-from rootless.errors import HostLacks, InvalidRequest, NotFound, StoreFailed
+from rootless.errors import Conflict, HostLacks, InvalidRequest, NotFound, StoreFailed
 from rootless.lean import contextmanager
 from rootless.runtime import container as store
+from rootless.runtime.journal import note
 from rootless.runtime.options import Mount
 from rootless.runtime.parameters import check_target, clean_target
 from rootless.storage.volumes import Volumes
@@ -38,6 +39,7 @@ if TYPE_CHECKING:
     from rootless.rootfs import Rootfs
     from rootless.runtime.users import User
     from rootless.storage.driver import Driver
+    from rootless.storage.volumes import Volume
     from rootless.userns.idmap import IdMap
 
 
@@ -272,8 +274,12 @@ def settled(
         made: list[str] = []
         try:
             for each in gathered.volumes:
-                volumes.ensure(
-                    each.name, labels=each.labels, options=each.options, anonymous=each.anonymous
+                ensure(
+                    engine,
+                    each.name,
+                    labels=each.labels,
+                    options=each.options,
+                    anonymous=each.anonymous,
                 )
                 if each.anonymous:
                     made.append(each.name)
@@ -290,7 +296,22 @@ def settled(
         except BaseException:
             for name in made:
                 volumes.remove(name)
+                note(engine.paths, "volume", "remove", id=name)
             raise
+
+
+def ensure(engine: Engine, name: str, **given: Any) -> Volume:
+    """The volume of that name, made when there is none, which is an event (``Volumes.create``)."""
+    volumes = Volumes(engine.paths, engine.id_map)
+    if not volumes.exists(name):
+        try:
+            made = volumes.create(name, **given)
+        except Conflict:
+            pass  # another process was first
+        else:
+            note(engine.paths, "volume", "create", id=name)
+            return made
+    return volumes.ensure(name, **given)
 
 
 def remove_anonymous(engine: Engine, record: store.Record) -> None:
@@ -310,6 +331,7 @@ def remove_anonymous(engine: Engine, record: store.Record) -> None:
                     volumes.remove(name)
                 except (NotFound, StoreFailed):
                     continue
+                note(engine.paths, "volume", "remove", id=name)
 
 
 def uses(engine: Engine, damaged: list[StoreFailed] | None = None) -> Iterator[tuple[str, str]]:

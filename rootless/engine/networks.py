@@ -266,6 +266,7 @@ def connect(engine: Engine, request: NetworkConnectRequest) -> None:
             )
         _tell(engine, container, {"do": "connect", "wish": wish._asdict()})
     _store_wishes(container, [*wishes, wish._asdict()])
+    _note_member(engine, "connect", record, container)
 
 
 def disconnect(engine: Engine, request: NetworkDisconnectRequest) -> None:
@@ -278,6 +279,12 @@ def disconnect(engine: Engine, request: NetworkDisconnectRequest) -> None:
     if container.state() is not None:
         _tell(engine, container, {"do": "disconnect", "network": request.network})
     _store_wishes(container, rest)
+    _note_member(engine, "disconnect", record_of(engine, request.network), container)
+
+
+def _note_member(engine: Engine, action: str, record: NetworkRecord, container: Container) -> None:
+    given = {"container": container.id, "containerName": container.name}
+    note(engine.paths, "network", action, id=record["id"], name=record["name"], attributes=given)
 
 
 def _wishes_of(container: Container) -> list[dict[str, Any]]:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from rootless import files
+from rootless.engine.image_removal import image_id_of
 from rootless.engine.images import find_entry
 from rootless.errors import InvalidRequest, NotFound, StoreFailed
 from rootless.image.archive import CONTAINERD_NAME, Blob, write_archive
 from rootless.image.documents import REF_NAME, is_index, parse_document, references_of
 from rootless.image.layout import Layout
+from rootless.runtime.journal import note
 from rootless.typed import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
@@ -56,6 +58,9 @@ def save(engine: Engine, request: SaveRequest) -> None:
             raise StoreFailed(
                 f"cannot write {request.output or 'the archive'}: {error.strerror}"
             ) from None
+    for entry, _ in entries:
+        name = request.output or f"/dev/fd/{request.output_fd}"
+        note(engine.paths, "image", "save", id=image_id_of(engine, entry), name=name)
 
 
 def _save_archive(engine: Engine, entries: list[tuple[Entry, str]], output: int) -> None:

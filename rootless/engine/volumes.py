@@ -7,7 +7,7 @@ import os
 from rootless import files
 from rootless.engine.filters import has, truth
 from rootless.engine.mount_options import check_driver
-from rootless.engine.mounts import uses
+from rootless.engine.mounts import ensure, uses
 from rootless.errors import Conflict, InvalidRequest, NotFound, RootlessError
 from rootless.runtime.journal import note
 from rootless.storage.volumes import Volumes
@@ -57,7 +57,7 @@ def create(engine: Engine, request: CreateVolumeRequest) -> Volume:
     volumes = volumes_of(engine)
     labels, options = _pairs(request.label), _pairs(request.opt)
     if request.ignore and request.name is not None:
-        return volumes.ensure(request.name, labels=labels, options=options)
+        return ensure(engine, request.name, labels=labels, options=options)
     volume = volumes.create(request.name, labels=labels, options=options)
     note(engine.paths, "volume", "create", id=volume.name)
     return volume
@@ -194,6 +194,7 @@ def prune(
             size_bytes += size_of(engine, each.volume)
             volumes.remove(each.volume.name)
             removed.append(each.volume.name)
+            note(engine.paths, "volume", "remove", id=each.volume.name)
     return removed, size_bytes
 
 
@@ -224,7 +225,7 @@ def import_archive(engine: Engine, name: str, path: str | None) -> tuple[str, ..
     except OSError as error:
         raise InvalidRequest(f"cannot read {path}: {error.strerror}") from None
     try:
-        return volumes.import_archive(volumes.ensure(name).name, fd)
+        return volumes.import_archive(ensure(engine, name).name, fd)
     finally:
         if fd:
             os.close(fd)

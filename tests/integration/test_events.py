@@ -63,7 +63,7 @@ def test_filters(rootless, eventful, filters, expected):
     assert {each["status"] for each in _events(rootless, *options)} == expected
 
 
-def test_images_networks_and_volumes(rootless, busybox):
+def test_images_networks_and_volumes(rootless, busybox, tmp_path):
     rootless("tag", busybox, "seen:1")
     rootless("rmi", "seen:1")
     rootless("network", "create", "seen")
@@ -74,10 +74,67 @@ def test_images_networks_and_volumes(rootless, busybox):
     def actions(kind: str, *options: str) -> list[object]:
         return [each["Action"] for each in _events(rootless, "--filter", f"type={kind}", *options)]
 
+    rootless("tag", busybox, "alone:1")
+    rootless("save", "-o", str(tmp_path / "saved.tar"), "alone:1")
+    rootless("load", "-i", str(tmp_path / "saved.tar"))
+    by_path = [
+        each["Action"]
+        for each in _events(rootless)
+        if each["Actor"]["Attributes"].get("name") == str(tmp_path / "saved.tar")
+    ]
+    assert by_path == ["save", "loadfromarchive"]
+    assert actions("image", "--filter", "event=load") == ["loadfromarchive"]
     assert actions("image", "--filter", "image=seen") == ["tag", "untag"]
     assert "pull" in actions("image", "--filter", f"image={busybox}")
     assert actions("network", "--filter", "network=seen") == ["create", "remove"]
     assert actions("volume", "--filter", "volume=seen") == ["create", "remove"]
+
+
+def test_images_go_with_their_names(rootless, tmp_path):
+    (tmp_path / "Dockerfile").write_text("FROM scratch\nCOPY Dockerfile /\n")
+    image = rootless("build", "-q", "-t", "going:1", str(tmp_path)).stdout.strip()
+    rootless("tag", "going:1", "going:2")
+    rootless("rmi", "-f", image)
+    told = _events(rootless, "--filter", "type=image", "--filter", f"image={image}")
+    actions = [
+        (each["Action"], each["Actor"]["Attributes"].get("name", "").rpartition("/")[2])
+        for each in told
+    ]
+    assert actions[:2] == [("build", "going:1"), ("tag", "going:2")]
+    assert [each for each, _ in actions[2:]] == ["untag", "untag", "remove"]
+    assert {name for _, name in actions[2:4]} == {"going:1", "going:2"}
+
+
+def test_volumes_that_nobody_created_by_hand(rootless, busybox):
+    """As podman: made by ``-v``, made without a name, and gone with their container or by prune."""
+    before = len(_events(rootless, "--filter", "type=volume"))
+    rootless(
+        "run", "--rm", "--network", "none", "-v", "told:/v", "-v", "/anonymous", busybox, "true"
+    )
+    told = _events(rootless, "--filter", "type=volume")[before:]
+    name = next(each["Actor"]["ID"] for each in told if each["Actor"]["ID"] != "told")
+    assert [(each["Action"], each["Actor"]["ID"]) for each in told] == [
+        ("create", "told"), ("create", name), ("remove", name),
+    ]  # fmt: skip
+    rootless("create", "--name", "keeps", "-v", "/anonymous", busybox)
+    rootless("rm", "keeps")
+    rootless("volume", "prune", "-f")
+    rootless("volume", "import", "filled", "-", stdin=b"\0" * 1024)
+    rootless("volume", "rm", "told", "filled")
+    told = _events(rootless, "--filter", "type=volume")[before + 3 :]
+    assert [each["Action"] for each in told] == ["create", "remove", "create", "remove", "remove"]
+
+
+def test_who_comes_to_a_network_and_leaves_it(rootless, busybox):
+    rootless("network", "create", "meeting")
+    rootless("create", "--name", "guest", "--network", "none", busybox)
+    rootless("network", "connect", "meeting", "guest")
+    rootless("network", "disconnect", "meeting", "guest")
+    rootless("rm", "guest")
+    rootless("network", "rm", "meeting")
+    told = _events(rootless, "--filter", "network=meeting")
+    assert [each["Action"] for each in told] == ["create", "connect", "disconnect", "remove"]
+    assert told[1]["Actor"]["Attributes"]["containerName"] == "guest"
 
 
 def test_times_bound_what_is_shown(rootless, eventful):
