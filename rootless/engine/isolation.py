@@ -43,12 +43,28 @@ def _namespace(engine: Engine, kind: str, value: str, flag: str) -> dict[str, st
         case "container":
             return of_container(engine, kind, rest)
         case "ns" if rest.startswith("/"):
-            if not os.path.exists(rest):
-                raise NotFound(f"no namespace file {rest}")
-            return {kind: rest}
+            return _of_file(kind, rest)
     raise InvalidRequest(
         f"invalid value {value!r} of {flag}", hint="private, host, container:NAME or ns:PATH"
     )
+
+
+def _of_file(kind: str, path: str) -> dict[str, str]:
+    """The namespace of a file; that of a process brings the user namespace which it belongs to."""
+    from rootless.kernel import namespace
+
+    try:
+        owner = namespace.owner(path)
+    except FileNotFoundError:
+        raise NotFound(f"no namespace file {path}") from None
+    except OSError as error:
+        raise InvalidRequest(f"cannot enter the namespace {path}: {error.strerror}") from None
+    if os.path.samefile(path, f"/proc/self/ns/{namespace.FILES.get(kind, kind)}"):
+        return {kind: "host"}
+    beside = f"{os.path.dirname(path)}/user"
+    if os.path.exists(beside) and os.stat(beside).st_ino == owner:
+        return {"user": beside, kind: path}
+    return {kind: path}
 
 
 def of_container(engine: Engine, kind: str, name: str) -> dict[str, str]:

@@ -45,6 +45,27 @@ def join(fd: int, flags: int = 0) -> None:
     _setns(fd, flags)
 
 
+_NS_GET_USERNS = 0xB701
+
+
+def owner(path: str) -> int:
+    """The inode number of the user namespace that owns the namespace at ``path`` (ioctl_ns(2)).
+
+    Raises PermissionError where that is neither ours nor below it, and OSError for other files.
+    """
+    from fcntl import ioctl
+
+    fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        found = ioctl(fd, _NS_GET_USERNS)
+    finally:
+        os.close(fd)
+    try:
+        return os.fstat(found).st_ino
+    finally:
+        os.close(found)
+
+
 def map_text(ranges: tuple[IdRange, ...]) -> bytes:
     """The text of an id-map file."""
     return "".join(f"{each.inside} {each.outside} {each.size}\n" for each in ranges).encode()

@@ -139,8 +139,12 @@ def _mounts(options: ContainerOptions, id_map: IdMap, own: set[str]) -> list[Mou
         mounts.append(_mount("/sys", "sysfs", "sysfs", "nosuid", "noexec", "nodev", access))
     else:  # sysfs belongs to a network namespace; the host's can only be shown, not mounted anew
         mounts.append(_mount("/sys", "bind", "/sys", "rbind", "nosuid", "noexec", "nodev", "rro"))
-    access = "rw" if options.cgroup_writable else "ro"
-    mounts.append(_mount("/sys/fs/cgroup", "cgroup", "cgroup", "nosuid", "noexec", "nodev", access))
+    place, safe = "/sys/fs/cgroup", ("nosuid", "noexec", "nodev")
+    writable = options.cgroup_writable
+    if "cgroup" in own:
+        mounts.append(_mount(place, "cgroup", "cgroup", *safe, "rw" if writable else "ro"))
+    else:  # the host's view of cgroups is not ours to mount anew either
+        mounts.append(_mount(place, "bind", place, "rbind", *safe, "rw" if writable else "rro"))
     mounts += [_from_option(each) for each in options.devices]
     replaced = {each.target for each in options.mounts}
     mounts = [each for each in mounts if each["destination"] not in replaced]

@@ -31,7 +31,8 @@ TRACED = b"T"
 UNTRACED = b"U"
 FAILED = b"F"
 
-PID_MESSAGE = struct.Struct("=cii")  # init, and the supervisor of its ids or 0
+# Init, and 0 or: the supervisor of its ids, and who shows its network where init may not be looked at.
+PID_MESSAGE = struct.Struct("=ciii")
 FAILED_MESSAGE = struct.Struct("=cii")
 
 # Steps before the operations are negative; those after them count from their end.

@@ -29,7 +29,7 @@ class Created(NamedTuple):
     """A container whose init waits for the word to start; the three words of ``create``.
 
     ``terminal`` is the multiplexer of its pseudo-terminal, or -1; ``supervisor`` the process that answers
-    for ``plan.emulation``, or 0.
+    for ``plan.emulation``, or 0; ``shower`` the one that the network helper looks at, if it is not init.
     """
 
     plan: LaunchPlan
@@ -37,6 +37,7 @@ class Created(NamedTuple):
     channel: socket
     terminal: int
     supervisor: int = 0
+    shower: int = 0
 
 
 def create(
@@ -48,8 +49,8 @@ def create(
 ) -> Created:
     """Fork, map, and let the stage apply the plan up to the point where only exec is missing.
 
-    ``enter_cgroup`` and ``attach`` are called with init's pid: the first before anything of the
-    container exists, the second, which starts the network helper, beside the mounts.
+    ``enter_cgroup`` is called with init's pid before anything of the container exists, and ``attach``,
+    which starts the network helper, beside the mounts with that of a process in the same network.
     Raises LaunchFailed with the failed operation's own words; nothing is left behind then.
     """
     process.become_subreaper()
@@ -68,9 +69,9 @@ def create(
     theirs.close()
     if server >= 0:
         os.close(server)
-    pid = supervisor = 0
+    pid = supervisor = shower = 0
     try:
-        pid, supervisor = _expect_pids(plan, ours)
+        pid, supervisor, shower = _expect_pids(plan, ours)
         if enter_cgroup is not None:
             enter_cgroup(pid)
         if plan.oom_score_adj is not None:
@@ -82,11 +83,16 @@ def create(
         forker = 0
         ours.send(handshake.MAPPED)
         if attach is not None:
-            attach(pid)
-        return Created(plan, pid, ours, _expect_ready(plan, ours), supervisor)
+            attach(shower or pid)
+        return Created(plan, pid, ours, _expect_ready(plan, ours), supervisor, shower)
     except BaseException:
         ours.close()
-        for child in (forker, pid, supervisor):  # the others are our children once that one is gone
+        for child in (
+            forker,
+            pid,
+            supervisor,
+            shower,
+        ):  # the others are our children once that one is gone
             if child:
                 kill(child)
         raise
@@ -118,6 +124,8 @@ def start(created: Created) -> None:
     exception the process is reaped: left dead in its pid namespace it would keep that from ending.
     """
     channel = created.channel
+    if created.shower:  # the network is there
+        kill(created.shower)
     try:
         channel.send(handshake.START)
         message = channel.recv(64)
@@ -205,12 +213,12 @@ def _supervisor(plan: LaunchPlan) -> Callable[[int, int], NoReturn] | None:
     return lambda listener, root: emulation.serve(known, listener, root)
 
 
-def _expect_pids(plan: LaunchPlan, channel: socket) -> tuple[int, int]:
+def _expect_pids(plan: LaunchPlan, channel: socket) -> tuple[int, int, int]:
     message = channel.recv(64)
     if message[:1] != handshake.PID:
         _raise(plan, message)
-    _, pid, supervisor = handshake.PID_MESSAGE.unpack(message)
-    return pid, supervisor
+    _, pid, supervisor, shower = handshake.PID_MESSAGE.unpack(message)
+    return pid, supervisor, shower
 
 
 def _expect_ready(plan: LaunchPlan, channel: socket) -> int:
@@ -250,6 +258,10 @@ _FIRST_STEPS = {
     handshake.STEP_BECOME_ROOT: "become root of the user namespace",
 }
 _HINTS = {
+    (
+        handshake.STEP_JOIN,
+        errors.EPERM,
+    ): "they belong to another user namespace: --userns ns:PATH or container:NAME enters that",
     (handshake.STEP_USER_NAMESPACE, errors.EPERM): "rootless doctor",
     (
         handshake.STEP_USER_NAMESPACE,
@@ -278,6 +290,11 @@ def failure(plan: LaunchPlan, step: int, number: int) -> LaunchFailed:
         return LaunchFailed(
             f"cannot {final}: your quota of keys is used up",
             hint="an administrator can raise kernel.keys.maxkeys",
+        )
+    if final == "become the user of the container" and number == errors.EINVAL:
+        return LaunchFailed(
+            f"the container has no user {plan.process.uid}:{plan.process.gid}: its id map leaves it out",
+            hint="--uidmap and --gidmap, or more ids in /etc/subuid and /etc/subgid",
         )
     if final == "enter the working directory":
         return LaunchFailed(f"cannot enter the working directory {plan.process.cwd}: {reason}")

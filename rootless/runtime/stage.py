@@ -50,13 +50,18 @@ def run(
         if plan.hide:  # others can see this process as soon as it is in their pid namespace
             process.set_dumpable(False)
         root = Root()
-        supervisor = 0
+        supervisor = shower = 0
+        unshare = plan.unshare
         for fd, kind in fds:
             namespace.join(fd, namespace.FLAGS[kind])
             os.close(fd)
             if kind == "user" and supervise is not None and plan.id_map is None:
                 # Here already: later it would be in the container's pid namespace.
                 supervisor = _fork_supervisor(root, channel, supervise)
+            if kind == "user" and plan.hide and unshare & namespace.CLONE_NEWNET:
+                namespace.unshare(namespace.CLONE_NEWNET)
+                unshare &= ~namespace.CLONE_NEWNET
+                shower = _fork_shower(channel)
         step = handshake.STEP_USER_NAMESPACE
         if plan.id_map is not None:
             namespace.unshare(namespace.CLONE_NEWUSER)
@@ -67,12 +72,12 @@ def run(
             step = handshake.STEP_FORK
             root.fuse = _fork_fuse(plan, channel)
         step = handshake.STEP_NAMESPACES
-        namespace.unshare(plan.unshare)
+        namespace.unshare(unshare)
         step = handshake.STEP_FORK
         pid = os.fork()
         if pid == 0:
             _init(plan, channel, stdio, root)
-        channel.send(handshake.PID_MESSAGE.pack(handshake.PID, pid, supervisor))
+        channel.send(handshake.PID_MESSAGE.pack(handshake.PID, pid, supervisor, shower))
         os._exit(0)
     except OSError as error:
         _report(channel, step, error.errno or 0)
@@ -339,6 +344,28 @@ def _fork_supervisor(root: Root, channel: socket, supervise: Callable[[int, int]
             supervise(*fds)
     finally:
         os._exit(125)
+
+
+def _fork_shower(channel: socket) -> int:
+    """Fork what a network helper can look at instead of init, which others could then trace; its pid.
+
+    Those who could are in the pid namespace that init joins, and this process is not.  It ends with init,
+    or when init executes the program, at the latest.
+    """
+    read_end, write_end = os.pipe2(os.O_CLOEXEC)
+    process.set_dumpable(True)
+    pid = os.fork()
+    if pid:
+        process.set_dumpable(False)
+        os.close(read_end)
+        return pid
+    try:
+        os.close(write_end)
+        channel.close()
+        process.set_name("rootless:[network]")
+        os.read(read_end, 1)
+    finally:
+        os._exit(0)
 
 
 def _fork_fuse(plan: LaunchPlan, channel: socket) -> int:
