@@ -10,7 +10,6 @@ from rootless.engine import Engine
 from rootless.typed import Any
 
 _REMOTE = ("http://", "https://", "git://", "ssh://", "git@", "git+")
-_PROXIES = ("http_proxy", "https_proxy", "ftp_proxy", "no_proxy", "all_proxy")
 
 
 def build(
@@ -112,8 +111,9 @@ def _files(paths: tuple[str, ...]) -> list[str]:
 
 def _proxies() -> list[str]:
     """The caller's proxies, as build arguments that no ARG needs to declare."""
-    names = (*_PROXIES, *(name.upper() for name in _PROXIES))
-    return [f"{name}={os.environ[name]}" for name in names if os.environ.get(name)]
+    from rootless.cli.run import proxies
+
+    return [each for each in proxies() if not each.endswith("=")]
 
 
 def _epoch(arguments: list[str], given: dict[str, Any]) -> list[str]:

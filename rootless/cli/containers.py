@@ -273,7 +273,7 @@ def unpause(
 
 def container_prune(*, filter: tuple[str, ...] = (), force: bool = False) -> int:
     """Remove all containers that do not run."""
-    from rootless.cli.phrases import human_size
+    from rootless.cli.phrases import reclaimed
     from rootless.engine.containers import prune
 
     if not force and not output.confirm("Remove all containers that do not run?"):
@@ -282,7 +282,7 @@ def container_prune(*, filter: tuple[str, ...] = (), force: bool = False) -> int
     removed, size = prune(engine, filter)
     for container_id in removed:
         output.write(container_id)
-    output.write(f"Total reclaimed space: {human_size(size)}")
+    output.write(reclaimed(size))
     output.left_out(engine.damaged)
     return 0
 

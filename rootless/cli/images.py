@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 
 from rootless.cli import output
-from rootless.cli.phrases import human_size
+from rootless.cli.phrases import human_size, reclaimed
 from rootless.engine import Engine
 from rootless.typed import TYPE_CHECKING, Any
 
@@ -161,7 +161,7 @@ def image_prune(*, all: bool = False, filter: tuple[str, ...] = (), force: bool 
         return 1
     removed = prune_images(Engine.open(), PruneImagesRequest(all, filter, time.time()))
     _show_removed(removed)
-    output.write(f"Total reclaimed space: {human_size(removed.size_bytes)}")
+    output.write(reclaimed(removed.size_bytes))
     return 0
 
 

@@ -12,6 +12,11 @@ def human_size(count: float) -> str:
     raise AssertionError
 
 
+def reclaimed(count: float) -> str:
+    """The last line of whatever removes what is not needed."""
+    return f"Total reclaimed space: {human_size(count)}"
+
+
 def binary_size(count: float) -> str:
     """Four digits and a binary unit: ``1.944GiB``."""
     for unit in ("B", "KiB", "MiB", "GiB", "TiB", "PiB"):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from rootless.cli import output
-from rootless.cli.phrases import ellipsis, familiar, human_size, short_id
+from rootless.cli.phrases import ellipsis, familiar, human_size, reclaimed, short_id
 from rootless.typed import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -226,4 +226,4 @@ def show_pruned(pruned: Pruned) -> None:
     ):
         if names:
             output.write("\n".join((title, *names, "")))
-    output.write(f"Total reclaimed space: {human_size(pruned.size_bytes)}")
+    output.write(reclaimed(pruned.size_bytes))

@@ -136,7 +136,7 @@ def volume_rm(volumes: tuple[str, ...] = (), *, all: bool = False, force: bool =
 
 def volume_prune(*, all: bool = False, filter: tuple[str, ...] = (), force: bool = False) -> int:
     """Remove volumes that no container mounts."""
-    from rootless.cli.phrases import human_size
+    from rootless.cli.phrases import reclaimed
     from rootless.engine import volumes
 
     which = "volumes" if all else "anonymous volumes"
@@ -145,7 +145,7 @@ def volume_prune(*, all: bool = False, filter: tuple[str, ...] = (), force: bool
     removed, size_bytes = volumes.prune(Engine.open(), filter, all=all)
     for name in removed:
         output.write(name)
-    output.write(f"Total reclaimed space: {human_size(size_bytes)}")
+    output.write(reclaimed(size_bytes))
     return 0
 
 
