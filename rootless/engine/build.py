@@ -113,7 +113,7 @@ class _Build:
 
     def _export_cache(self, prepared: list[_Prepared]) -> None:
         from rootless.engine import build_cache
-        from rootless.engine.build_export import access_of
+        from rootless.engine.registries import access_of
 
         for text in self._request.cache_to:
             place = grammar.parse_cache(text, "--cache-to")
@@ -249,7 +249,7 @@ class _Build:
             stored = self._stored(tree.name, platform)
             if stored is not None:
                 return stored
-            from rootless.engine.build_export import access_of
+            from rootless.engine.registries import access_of
 
             return ensure(
                 self._engine,

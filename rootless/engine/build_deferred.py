@@ -53,7 +53,7 @@ class ImportedCaches:
         if request.cache_from:
             from rootless.build import grammar
             from rootless.engine import build_cache
-            from rootless.engine.build_export import access_of
+            from rootless.engine.registries import access_of
 
             self.opened = build_cache.open_caches(
                 engine,

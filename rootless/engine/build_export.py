@@ -10,7 +10,7 @@ from rootless.build.copy import place_entry
 from rootless.build.placement import Placement
 from rootless.build.selection import Item, View, walk
 from rootless.build.trees import read_only
-from rootless.engine.registries import Access
+from rootless.engine.registries import access_of
 from rootless.errors import InvalidRequest
 from rootless.runtime.mounted import mount_rootfs
 from rootless.storage.attributes import Owners
@@ -56,18 +56,6 @@ def push(
         raise InvalidRequest("--push needs a name", hint="-t NAME")
     for name in names:
         push_image(engine, PushRequest(str(name), access=access_of(request)), report)
-
-
-def access_of(request: BuildRequest) -> Access:
-    """How registries are reached."""
-    return Access(
-        creds=request.creds,
-        authfile=request.authfile,
-        tls_verify=request.tls_verify,
-        cert_dir=request.cert_dir,
-        retry=request.retry,
-        retry_delay_s=request.retry_delay,
-    )
 
 
 def _export_image(engine: Engine, output: Output, names: list[str]) -> None:

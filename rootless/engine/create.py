@@ -31,7 +31,7 @@ from rootless.runtime.seccomp_cache import read_profile
 from rootless.typed import TYPE_CHECKING, Any, NamedTuple
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
 
     from rootless.engine import Engine
     from rootless.engine.mounts import Gathered
@@ -70,23 +70,15 @@ def resolve_image(engine: Engine, request: RunRequest, report: Report) -> Image:
             if request.platform is None and all(map(engine.layers.has, image.chain)):
                 return image
     from rootless.engine.images import ensure
-    from rootless.engine.registries import Access
+    from rootless.engine.registries import access_of
 
-    access = Access(
-        creds=request.creds,
-        authfile=request.authfile,
-        tls_verify=request.tls_verify,
-        cert_dir=request.cert_dir,
-        retry=request.retry,
-        retry_delay_s=request.retry_delay,
-    )
     return ensure(
         engine,
         request.image,
         policy=request.pull,
         platform=request.platform,
         report=report,
-        access=access,
+        access=access_of(request),
     )
 
 
@@ -115,7 +107,7 @@ def create(
     with engine.use_store(), ids_reserved(engine, request):
         image = resolve_image(engine, request, report)
         with files.scratch(engine.paths.scratch, "container") as scratch:
-            draft = _Draft(engine, request, image, scratch)
+            draft = Draft(engine, request, image, scratch)
             prepared = draft.prepare(report)
             if request.replace:  # before we hold on to volumes, which it may give up
                 from rootless.engine.containers import remove_namesake
@@ -135,21 +127,7 @@ def create(
         return prepared
 
 
-def explain(
-    engine: Engine,
-    request: RunRequest,
-    tell: Callable[[Prepared, str], list[str]],
-    report: Report = events.ignore,
-) -> list[str]:
-    """What ``tell`` says of a container that is prepared, and of the directory it is written in; then it goes."""
-    merge.check_supported(request)
-    with engine.use_store():
-        image = resolve_image(engine, request, report)
-        with files.scratch(engine.paths.scratch, "explain") as scratch:
-            return tell(_Draft(engine, request, image, scratch).prepare(report), scratch)
-
-
-class _Draft:
+class Draft:
     """A container in the making: what each part of it is made from."""
 
     def __init__(self, engine: Engine, request: RunRequest, image: Image, scratch: str):

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import os
 
-from rootless import events
-from rootless.engine.create import explain as prepared_and_discarded
+from rootless import events, files
+from rootless.engine.create import Draft, resolve_image
+from rootless.engine.options import check_supported
 from rootless.rootfs import Rootfs
 from rootless.runtime.explain import explain as lines_of
 from rootless.typed import TYPE_CHECKING
@@ -24,16 +25,17 @@ def explain_run(
 
     Nothing is done but a missing image pulled.
     """
-
-    def tell(prepared: Prepared, directory: str) -> list[str]:
-        match form:
-            case "commands":
-                return _commands(engine, prepared, directory)
-            case "json":
-                return [_document(prepared, directory)]
-        return lines_of(prepared.plan)
-
-    return prepared_and_discarded(engine, request, tell, report)
+    check_supported(request)
+    with engine.use_store():
+        image = resolve_image(engine, request, report)
+        with files.scratch(engine.paths.scratch, "explain") as directory:
+            prepared = Draft(engine, request, image, directory).prepare(report)
+            match form:
+                case "commands":
+                    return _commands(engine, prepared, directory)
+                case "json":
+                    return [_document(prepared, directory)]
+            return lines_of(prepared.plan)
 
 
 def _rootfs(prepared: Prepared) -> Rootfs:

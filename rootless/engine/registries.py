@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
     from rootless.engine import Engine
+    from rootless.engine.build_requests import BuildRequest
+    from rootless.engine.requests import RunRequest
     from rootless.errors import RootlessError
     from rootless.events import Report
     from rootless.image.reference import Reference
@@ -34,6 +36,18 @@ class Access(NamedTuple):
     retry: int | None = None
     retry_delay_s: float | None = None
     signature_policy: str | None = None  # in place of policy.json of user and system
+
+
+def access_of(request: RunRequest | BuildRequest) -> Access:
+    """How a run or build reaches registries."""
+    return Access(
+        creds=request.creds,
+        authfile=request.authfile,
+        tls_verify=request.tls_verify,
+        cert_dir=request.cert_dir,
+        retry=request.retry,
+        retry_delay_s=request.retry_delay,
+    )
 
 
 def load(engine: Engine) -> Registries:
