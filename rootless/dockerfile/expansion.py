@@ -97,6 +97,7 @@ class Expander:
         self.unset: dict[str, None] = {}
 
     def base(self, base: From) -> From:
+        """A FROM with the variables of its image and platform filled in.  Raises InvalidRequest."""
         image = self.word(base.image, base.origin)
         if not image:
             raise invalid(

@@ -68,6 +68,7 @@ def _of_file(kind: str, path: str) -> dict[str, str]:
 
 
 def of_container(engine: Engine, kind: str, name: str) -> dict[str, str]:
+    """The files to join for one namespace of a running container, after its user namespace."""
     container = store.find(engine.paths, name)
     state = container.running()
     from rootless.kernel.namespace import FILES

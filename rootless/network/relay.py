@@ -51,6 +51,7 @@ class Relay:
             raise HostLacks(f"cannot publish ports into the container: {words}")
 
     def has_ended(self) -> bool:
+        """Whether the process is gone, or was told to go."""
         import select
 
         poll = select.poll()

@@ -45,6 +45,7 @@ def receive(endpoint: socket) -> tuple[dict[str, Any] | None, list[int]]:
 
 
 def close_all(fds: list[int]) -> None:
+    """Give back descriptors that came with a message."""
     for fd in fds:
         os.close(fd)
 
