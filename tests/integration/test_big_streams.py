@@ -105,24 +105,29 @@ def test_what_a_container_writes_comes_out_of_logs_unchanged(rootless, busybox, 
     assert max(monitor, reading) < MEMORY_MIB
 
 
+def fed(process, piece, size):
+    """Write to a program while its output, which must be the same, is read; its peak of memory in MiB."""
+    watched = Watched(process)
+    content = (piece / "piece").read_bytes()
+
+    def feed():
+        for _ in range(size // PIECE):
+            process.stdin.write(content)
+        process.stdin.close()
+
+    feeder = threading.Thread(target=feed)
+    feeder.start()
+    assert digest_of(process.stdout) == (size, expected(piece, size))
+    feeder.join()
+    return watched.peak_mib()
+
+
 @pytest.mark.parametrize("size", SIZES)
 def test_what_goes_in_comes_out_of_exec_unchanged(rootless, busybox, piece, size):
     rootless("run", "-d", "--name", "pipe", "--network", "none", busybox, "sleep", "1000")
-    content = (piece / "piece").read_bytes()
     try:
         process = rootless.start("exec", "-i", "pipe", "cat", stderr=subprocess.DEVNULL)
-        watched = Watched(process)
-
-        def feed():
-            for _ in range(size // PIECE):
-                process.stdin.write(content)
-            process.stdin.close()
-
-        feeder = threading.Thread(target=feed)
-        feeder.start()
-        assert digest_of(process.stdout) == (size, expected(piece, size))
-        feeder.join()
-        peak = watched.peak_mib()
+        peak = fed(process, piece, size)
     finally:
         rootless("rm", "-f", "pipe")
     sys.stdout.write(f"{size // MIB} MiB: exec {peak:.0f} MiB at most\n")
@@ -132,22 +137,10 @@ def test_what_goes_in_comes_out_of_exec_unchanged(rootless, busybox, piece, size
 @pytest.mark.parametrize("size", SIZES)
 def test_what_goes_in_comes_out_of_an_attached_run_unchanged(rootless, busybox, piece, size):
     """Through the monitor, both ways at once: more than any buffer holds, and no deadlock."""
-    content = (piece / "piece").read_bytes()
     argv = ("run", "-i", "--name", "through", "--network", "none", "--log-driver", "none")
     process = rootless.start(*argv, busybox, "cat", stderr=subprocess.DEVNULL)
-    watched = Watched(process)
     try:
-
-        def feed():
-            for _ in range(size // PIECE):
-                process.stdin.write(content)
-            process.stdin.close()
-
-        feeder = threading.Thread(target=feed)
-        feeder.start()
-        assert digest_of(process.stdout) == (size, expected(piece, size))
-        feeder.join()
-        peak = watched.peak_mib()
+        peak = fed(process, piece, size)
     finally:
         rootless("rm", "-f", "through")
     sys.stdout.write(f"{size // MIB} MiB: run {peak:.0f} MiB at most\n")

@@ -38,18 +38,23 @@ def test_the_plan_is_what_a_bare_flag_means(rootless: Rootless, busybox: str):
     assert "plan" in rootless.fails("run", "--explain=poem", busybox)
 
 
-def test_the_commands_do_the_same(rootless: Rootless, busybox: str, tmp_path: Path):
-    argv = (*OPTIONS, busybox, "sh", "-c", STATUS)
-    script = explained(rootless, "commands", *argv)
-    (tmp_path / "script").write_text(script)
-    done = subprocess.run(
-        ["sh", str(tmp_path / "script")],
-        env={"PATH": os.environ["PATH"], "TMPDIR": str(tmp_path)},
+def tried(script: str, directory: Path) -> subprocess.CompletedProcess[str]:
+    """What a script does that is written to the directory."""
+    (directory / "script").write_text(script)
+    return subprocess.run(
+        ["sh", str(directory / "script")],
+        env={"PATH": os.environ["PATH"], "TMPDIR": str(directory)},
         capture_output=True,
         text=True,
         timeout=60,
         check=False,
     )
+
+
+def test_the_commands_do_the_same(rootless: Rootless, busybox: str, tmp_path: Path):
+    argv = (*OPTIONS, busybox, "sh", "-c", STATUS)
+    script = explained(rootless, "commands", *argv)
+    done = tried(script, tmp_path)
     ours = rootless("run", "--rm", *argv).stdout.replace("Seccomp:\t2", "Seccomp:\t0")
     ours = ours.replace("0077\n", "0022\n")  # a shell's umask is not a matter of namespaces
     assert done.stdout == ours, done.stderr
@@ -68,15 +73,7 @@ def test_bubblewrap_does_nearly_the_same(
     begin = script.index("mount -t overlay")
     end = script.index("\n", begin) + 1
     changed = script[:end] + found[1] + script[script.index("\nEND\n") :]
-    (tmp_path / "script").write_text(changed)
-    done = subprocess.run(
-        ["sh", str(tmp_path / "script")],
-        env={"PATH": os.environ["PATH"], "TMPDIR": str(tmp_path)},
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
+    done = tried(changed, tmp_path)
     lines = done.stdout.splitlines()
     assert lines[:3] == ["a 'b' c", "0", "/var/tmp"], done.stderr
     assert lines[4] == rootless("run", "--rm", *argv).stdout.splitlines()[4]
