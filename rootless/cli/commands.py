@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 PANELS: dict[str, dict[str, tuple[str, str]]] = {
     "Containers": {
         "run": ("run", "Make a container and run a program in it"),
-        "exec": ("run", "Run a further program in a running container"),
+        "exec": ("execution", "Run a further program in a running container"),
         "ps": ("containers", "List containers"),
         "logs": ("containers", "Show what containers have written"),
         "inspect": ("inspection", "Describe containers, images, volumes and networks"),
@@ -21,7 +21,7 @@ PANELS: dict[str, dict[str, tuple[str, str]]] = {
         "stats": ("inspection", "Show what containers use, again and again"),
         "port": ("inspection", "List the published ports of containers"),
         "attach": ("containers", "Connect to the terminal or streams of a running container"),
-        "start": ("run", "Start containers that were made or have stopped"),
+        "start": ("execution", "Start containers that were made or have stopped"),
         "stop": ("containers", "Ask containers to end, and end them after a while"),
         "restart": ("containers", "Stop and start containers"),
         "kill": ("containers", "Send a signal to containers"),

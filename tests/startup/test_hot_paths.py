@@ -20,7 +20,7 @@ SLOW = {
     *("typing", "enum", "re", "json", "collections", "functools", "contextlib", "signal", "ctypes"),
 }
 # More than any of these needs today; a start reads about 75 of our modules, and each is 0.15 ms.
-MOST_MODULES = {"run": 90, "exec": 62, "ps": 45}
+MOST_MODULES = {"run": 90, "exec": 58, "ps": 45}
 
 
 @pytest.fixture(scope="module")

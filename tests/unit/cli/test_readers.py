@@ -8,7 +8,8 @@ import pytest
 
 from rootless.cli import argv, load, typer_reader
 from rootless.cli.commands import COMMANDS
-from rootless.cli.options.run import CREATE, EXEC, RUN, START
+from rootless.cli.options.execution import EXEC, START
+from rootless.cli.options.run import CREATE, RUN
 from rootless.cli.options.table import Argument, Command, Option, plain
 from rootless.cli.shown import shown_groups
 from rootless.errors import InvalidRequest, RootlessError, Unsupported

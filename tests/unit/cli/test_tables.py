@@ -9,7 +9,8 @@ import pytest
 
 from rootless.cli import load
 from rootless.cli.commands import ALIASES, COMMANDS, NOUNS, resolve
-from rootless.cli.options.run import CREATE, EXEC, RUN, START
+from rootless.cli.options.execution import EXEC, START
+from rootless.cli.options.run import CREATE, RUN
 from rootless.cli.shown import FRONT_END, shown_groups
 from rootless.engine.options import is_supported
 from rootless.engine.requests import RunRequest
