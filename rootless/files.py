@@ -7,6 +7,7 @@ or nothing, and whatever a killed process leaves lies in ``scratch/`` or ``trash
 from __future__ import annotations
 
 import os
+from errno import EBUSY, ENOTEMPTY
 from fcntl import LOCK_EX, LOCK_NB, LOCK_SH, flock
 
 from rootless.errors import Conflict, InvalidRequest
@@ -240,6 +241,15 @@ def remove_tree(path: str, *, missing_ok: bool = False) -> None:
             raise
     finally:
         os.close(parent)
+
+
+def remove_but_open(path: str) -> None:
+    """Remove a tree but for what is open in it, where that stays: NFS and FUSE keep it, renamed."""
+    try:
+        remove_tree(path, missing_ok=True)
+    except OSError as error:
+        if error.errno not in (ENOTEMPTY, EBUSY):
+            raise
 
 
 def remove_at(parent: int, name: str | bytes) -> None:

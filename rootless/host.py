@@ -46,13 +46,31 @@ class HostFacts:
         for candidate in self._wide_maps():
             failure = self._ask(
                 "id-map",
-                (candidate, self.find_program("newuidmap")),
-                lambda candidate=candidate: _probes().id_map_works(candidate),  # type: ignore[misc]
+                (candidate, self.find_program("newuidmap"), self._store_device),
+                lambda candidate=candidate: self._why_not(candidate),  # type: ignore[misc]
             )
             if not failure:
                 return candidate, ""
             self._refused = failure
         return idmap.single(self.uid, self.gid), self._why_single()
+
+    def _why_not(self, candidate: IdMap) -> str:
+        """Why there can be no user namespace with this map, or no files of its ids in the store."""
+        probes, paths = _probes(), self._paths
+        failure: str = probes.id_map_works(candidate)
+        return failure or probes.store_holds_owners(candidate, paths.data, paths.scratch)
+
+    @property
+    def store_loss(self) -> bool:
+        """Whether it is the store's file system that takes no files of other ids."""
+        return self.id_map_loss.startswith(f"{self._paths.data} takes")
+
+    @property
+    def _store_device(self) -> int:
+        try:
+            return os.stat(self._paths.data).st_dev
+        except FileNotFoundError:
+            return 0
 
     def _ask(self, name: str, facts: object, probe: Callable[[], str]) -> str:
         return remembered.answer(self._paths.cache, name, facts, probe, fresh=self._fresh)

@@ -5,6 +5,7 @@ An answer is an empty text for "works" or the reason why not.
 
 from __future__ import annotations
 
+import errno
 import os
 
 from rootless import files
@@ -30,6 +31,36 @@ def id_map_works(id_map: IdMap) -> str:
 
 def _nothing() -> None:
     pass
+
+
+def store_holds_owners(id_map: IdMap, store: str, directory: str) -> str:
+    """Whether a file in ``directory`` of ``store`` may belong to another id of the map: on NFS and its like not.
+
+    What else can go wrong there (it is full, or read-only) has words of its own later.
+    """
+    from rootless.userns import enter
+
+    other = id_map.uids[-1].inside + id_map.uids[-1].size - 1
+    group = id_map.gids[-1].inside + id_map.gids[-1].size - 1
+
+    def give_away() -> None:
+        try:
+            os.chown(path, other, group)
+        except OSError as error:
+            if error.errno in (errno.EPERM, errno.EINVAL, errno.EOPNOTSUPP, errno.EACCES):
+                raise
+
+    try:
+        with files.scratch(directory, "probe") as scratch:
+            path = f"{scratch}/file"
+            files.write_atomic(path, b"", durable=False)
+            try:
+                enter.call(give_away, id_map)
+            except OSError as error:
+                return f"{store} takes no files of subordinate ids: {error.strerror}"
+    except (RootlessError, OSError, RuntimeError):
+        pass
+    return ""
 
 
 def overlay_works(id_map: IdMap, directory: str) -> str:

@@ -89,6 +89,10 @@ class Engine:
             report(Notice(f"{LOST[loss.tier]}: {loss.why}", "warning"))
             with open(said, "w"):
                 pass
+        self.tell_store(report)
+
+    def tell_store(self, report: Report) -> None:
+        """Say once what is wrong with the place of the store, before much lies there."""
         said = f"{self.paths.cache}/said-store"
         if not os.path.exists(said):
             from rootless.engine.doctor_store import network_store

@@ -147,7 +147,7 @@ def discard(engine: Engine, path: str) -> None:
     """Remove a tree of ours, from inside the user namespace only where that is needed."""
     try:
         files.remove_tree(path, missing_ok=True)
-    except PermissionError:  # files of subordinate ids
+    except OSError:  # files of subordinate ids, or on NFS some that are still read
         engine.layers.remove(path)
 
 

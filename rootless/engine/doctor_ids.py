@@ -124,12 +124,19 @@ def ids(host: HostFacts) -> Finding:
         )
         return Finding("ids", WORKS, using=f"{count} ids by {using}")
     why, remedy = _why_single(host)
+    who = "administrator"
+    if host.store_loss:
+        why, remedy, who = (
+            host.id_map_loss,
+            "export ROOTLESS_HOME=/a/directory/on/ext4/or/xfs",
+            "you",
+        )
     using = "one id: root inside is you"
     lost = "other users inside a container, and owners of files other than root"
     if not host.notification_loss:
         using += "; other owners are emulated"
         lost = "speed of what deals in owners, and real separation of users inside a container"
-    return Finding("ids", LESS, using=using, why=why, lost=lost, remedy=remedy)
+    return Finding("ids", LESS, using=using, why=why, lost=lost, remedy=remedy, who=who)
 
 
 def _why_single(host: HostFacts) -> tuple[str, str]:

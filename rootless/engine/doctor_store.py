@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 
 from rootless import files, probes
@@ -125,15 +126,40 @@ def file_system(paths: Paths) -> list[Finding]:
             remedy="export ROOTLESS_HOME=/var/tmp/$USER-rootless (a local disk)",
             who="you",
         )
+    elif not keeps_attributes(paths):
+        findings[0] = Finding(
+            "store",
+            LESS,
+            using=f"{paths.data} on {where.kind}",
+            why=f"{where.path} keeps no extended attributes",
+            lost="owners of files where there is one id, and the kernel's overlay",
+            remedy="export ROOTLESS_HOME=/a/directory/on/ext4/or/xfs",
+            who="you",
+        )
     findings += _space(paths, where)
     return findings
+
+
+def keeps_attributes(paths: Paths) -> bool:
+    """Whether a file of the store can have extended attributes (tmpfs since Linux 6.6, NFS since 5.9)."""
+    try:
+        with files.scratch(paths.scratch, "probe") as scratch:
+            os.setxattr(scratch, "user.rootless.probe", b"")
+    except OSError as error:
+        return error.errno not in (errno.EOPNOTSUPP, errno.EPERM)
+    return True
 
 
 def network_store(paths: Paths) -> str:
     """What is wrong with a store on a file system of other machines; empty for one that is here."""
     where = mount_of(paths.data, _mountinfo())
     if where.kind not in NETWORK_FILE_SYSTEMS:
-        return ""
+        if keeps_attributes(paths):
+            return ""
+        return (
+            f"{paths.data} lies on {where.kind}, which keeps no extended attributes: owners of files are lost."
+            " Put it on another disk with export ROOTLESS_HOME=/a/directory"
+        )
     return (
         f"{paths.data} lies on {where.kind}, where layers lose their owners and everything is slow:"
         " put them on a local disk with export ROOTLESS_HOME=/var/tmp/$USER-rootless"
@@ -274,6 +300,8 @@ def mounts(tried: dict[str, str]) -> list[Finding]:
     needed = ("tmpfs", "devpts", "mqueue", "sysfs", "cgroup2", "bind", "attributes")
     instead = {"sysfs": "/sys of the host, read-only"}
     failed = [kind for kind in needed if tried.get(kind)]
+    if tried.get("attributes") == os.strerror(errno.ENOSYS):
+        failed.remove("attributes")  # older than Linux 5.12: each mount is changed with mount(2)
     works = ", ".join(each for each in needed if each not in failed)
     findings = [Finding("mounts", WORKS, using=works)] if works else []
     for kind in failed:

@@ -63,6 +63,7 @@ def load(engine: Engine, request: LoadRequest, report: Report = ignore) -> tuple
 
     Raises ImageRefused for what is damaged or no archive; then nothing of that image is stored.
     """
+    engine.tell_store(report)
     loaded = _load(engine, request, report)
     for each in loaded:
         source = request.input or "/dev/stdin"

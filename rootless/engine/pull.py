@@ -76,6 +76,7 @@ def pull(engine: Engine, request: PullRequest, report: Report = ignore) -> tuple
     Raises RegistryUnreachable, RegistryDenied, NotFound, ImageRefused or Unsupported; then nothing of the
     image is stored but what a later pull can go on with.
     """
+    engine.tell_store(report)
     candidates = registries.load(engine).candidates(request.reference)
     if not request.all_tags:
         return (_pull_one(engine, candidates, request, report),)

@@ -74,7 +74,7 @@ def _sweep_container(engine: Engine, directory: str, parent: str | None) -> None
                 cgroup.remove_leftovers(parent, container_id=os.path.basename(directory))
             if not os.path.exists(f"{directory}/{store.VISITED}"):
                 _settle(engine, directory)
-            files.remove_tree(directory, missing_ok=True)
+            files.remove_but_open(directory)
     except (Conflict, FileNotFoundError):
         return  # it runs
 

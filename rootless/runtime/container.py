@@ -146,7 +146,7 @@ class Container(NamedTuple):
 
     def let_go(self, alive: int) -> None:
         """Take the run-time state away, then give up the lock: while it is held the container runs."""
-        files.remove_tree(self.run_directory, missing_ok=True)
+        files.remove_but_open(self.run_directory)
         os.close(alive)
 
     def note_visit(self) -> None:

@@ -399,7 +399,7 @@ class Standing:
             Cgroup(self.cgroup).remove()
         if self.finish is not None:
             self.finish()  # first: killed in between, a sweep still knows what to do
-        files.remove_tree(self.place.run_directory, missing_ok=True)
+        files.remove_but_open(self.place.run_directory)
         os.close(self.place.alive)
 
 

@@ -8,7 +8,17 @@ from __future__ import annotations
 
 import os
 import stat
-from errno import EDQUOT, EINVAL, ELOOP, ENAMETOOLONG, ENOENT, ENOSPC, ENOTDIR, EPERM
+from errno import (
+    EDQUOT,
+    EINVAL,
+    ELOOP,
+    ENAMETOOLONG,
+    ENOENT,
+    ENOSPC,
+    ENOTDIR,
+    EOPNOTSUPP,
+    EPERM,
+)
 
 from rootless import files
 from rootless.errors import ImageRefused, StoreFailed
@@ -394,6 +404,11 @@ def _explained(error: OSError, path: bytes) -> Exception:
     if error.errno in (ENOSPC, EDQUOT):
         return StoreFailed(
             "the disk with the layers is full", hint="rootless system prune, or set ROOTLESS_HOME"
+        )
+    if error.errno == EOPNOTSUPP:
+        return StoreFailed(
+            "the file system of the layers keeps no extended attributes, and so no owners",
+            hint="export ROOTLESS_HOME=/a/directory/on/a/local/disk",
         )
     if error.errno in (ELOOP, ENAMETOOLONG, ENOENT, ENOTDIR, EINVAL, EPERM):
         return ImageRefused(f"cannot unpack {text(path)}: {error.strerror}")

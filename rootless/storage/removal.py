@@ -18,12 +18,19 @@ def remove(paths: Paths, id_map: IdMap, path: str) -> None:
     It vanishes at once, by renaming, and is then removed; a crash leaves it in the trash.
     """
     path = _trashed(paths, path)
+
+    def discard() -> None:
+        if os.path.dirname(path) == paths.trash:
+            files.remove_but_open(path)  # the rest goes with a later sweep
+        else:
+            files.remove_tree(path, missing_ok=True)
+
     try:
-        files.remove_tree(path, missing_ok=True)  # most trees have only files of the caller
+        discard()  # most trees have only files of the caller
     except PermissionError:
         from rootless.userns import enter
 
-        enter.call(lambda: files.remove_tree(path, missing_ok=True), id_map)
+        enter.call(discard, id_map)
 
 
 def _trashed(paths: Paths, path: str) -> str:

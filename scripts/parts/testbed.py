@@ -31,7 +31,7 @@ PACKAGES = (
     *("uidmap", "fuse-overlayfs", "slirp4netns", "passt", "busybox-static", "docker-registry"),
     *("skopeo", "umoci", "podman", "buildah", "crun", "bubblewrap", "mmdebstrap", "hyperfine"),
     *("libseccomp2", "iproute2", "attr", "acl", "e2fsprogs", "util-linux", "procps", "openssl"),
-    *("zsh", "fish"),
+    *("zsh", "fish", "bindfs"),
     "patchelf",  # a newer buildah to compare with (tests/support/newer_buildah.py)
 )
 # For scripts/vm, the throw-away machine.

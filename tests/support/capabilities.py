@@ -170,6 +170,7 @@ CAPABILITIES = {
             "pasta",
             "slirp4netns",
             "bwrap",
+            "bindfs",
         )
     },
 }

@@ -7,6 +7,7 @@ import time
 
 import pytest
 
+from tests.conftest import require
 from tests.support.capabilities import own_cgroup
 from tests.vm.conftest import IMAGE
 
@@ -25,6 +26,8 @@ def test_hello_from_the_machine(machine):
 
 @pytest.mark.parametrize("driver", ["overlay", "fuse-overlayfs", "vfs"])
 def test_every_driver_works_on_this_kernel(machine, driver):
+    if driver == "overlay":
+        require("overlay")
     shown = machine(
         *RUN, IMAGE, "sh", "-c", "echo x > /f; cat /f", env={"ROOTLESS_STORAGE_DRIVER": driver}
     )
