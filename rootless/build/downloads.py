@@ -13,6 +13,7 @@ import os
 from rootless import files
 from rootless.errors import BuildFailed, InvalidRequest, RegistryUnreachable, RootlessError
 from rootless.image.digest import digest_of, encoded, parse_digest
+from rootless.proxies import proxy_for
 from rootless.typed import TYPE_CHECKING, Any, NamedTuple
 
 if TYPE_CHECKING:
@@ -79,7 +80,7 @@ def _get(
     """None when the server says that nothing has changed."""
     import urllib3
 
-    proxy = _proxy_for(url)
+    proxy = proxy_for(url)
     options: dict[str, Any] = {
         "retries": urllib3.Retry(3, backoff_factor=0.5),
         "timeout": _TIMEOUT_S,
@@ -124,19 +125,6 @@ def _time(text: str | None) -> int | None:
         return int(parsedate_to_datetime(text).timestamp()) if text else None
     except ValueError:
         return None
-
-
-def _proxy_for(url: str) -> str:
-    """The proxy that the caller's environment names for an address, or nothing."""
-    from urllib.parse import urlsplit
-    from urllib.request import getproxies_environment, proxy_bypass
-
-    parts = urlsplit(url)
-    host = parts.hostname or ""
-    if host in ("localhost", "::1") or host.startswith("127.") or proxy_bypass(parts.netloc):
-        return ""
-    proxies = getproxies_environment()
-    return proxies.get(parts.scheme) or proxies.get("all") or ""
 
 
 def _validators(record: str) -> dict[str, str]:

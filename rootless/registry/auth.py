@@ -13,6 +13,7 @@ from urllib.parse import urlencode, urlsplit
 
 from rootless.errors import RegistryDenied, RegistryFailed
 from rootless.events import Notice
+from rootless.proxies import is_loopback
 from rootless.typed import TYPE_CHECKING, Any, NamedTuple
 
 if TYPE_CHECKING:
@@ -28,7 +29,6 @@ if TYPE_CHECKING:
 _CLIENT_ID = "rootless"
 _DEFAULT_LIFE_S = 60.0
 _SECOND_LEVELS = ("ac", "co", "com", "edu", "go", "gov", "ne", "net", "or", "org")
-_LOOPBACK_NAMES = ("localhost", "::1")
 
 
 class Challenge(NamedTuple):
@@ -269,13 +269,6 @@ def split_host(netloc: str) -> tuple[str, int | None]:
     """The host, in lower case and without brackets, and the port of ``host[:port]``."""
     parts = urlsplit(f"//{netloc}")
     return (parts.hostname or "").lower(), parts.port
-
-
-def is_loopback(host: str) -> bool:
-    """Whether a host name or address (without port) means this machine."""
-    numbers = host.split(".")
-    is_127 = len(numbers) == 4 and numbers[0] == "127" and all(map(str.isdigit, numbers))
-    return is_127 or host in _LOOPBACK_NAMES or host.endswith(".localhost")
 
 
 def _is_address(host: str) -> bool:

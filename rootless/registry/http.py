@@ -12,7 +12,8 @@ from urllib.parse import urljoin, urlsplit
 
 from rootless import __version__
 from rootless.errors import InvalidRequest, RegistryFailed, RegistryUnreachable, RootlessError
-from rootless.registry.auth import is_loopback, split_host
+from rootless.proxies import is_loopback, proxy_for
+from rootless.registry.auth import split_host
 from rootless.registry.config import user_config
 from rootless.typed import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
@@ -220,7 +221,7 @@ class Http:
         from rootless.registry.connections import pool_manager
 
         # A pool made for plain HTTP knows none of our certificates.
-        scheme, proxy = urlsplit(url).scheme, _proxy_for(url)
+        scheme, proxy = urlsplit(url).scheme, proxy_for(url)
         pool = self._pools.get((own, scheme, proxy))
         if pool is None:
             options: dict[str, Any] = {"num_pools": 8, "maxsize": _CONNECTIONS, "block": False}
@@ -394,17 +395,6 @@ def _origin(url: str) -> tuple[str, str, int | None]:
 
 def _host_of(response: BaseHTTPResponse) -> str:
     return urlsplit(response.url or "").netloc or "the registry"
-
-
-def _proxy_for(url: str) -> str:
-    from urllib.request import getproxies_environment, proxy_bypass
-
-    parts = urlsplit(url)
-    host = parts.hostname or ""
-    if is_loopback(host) or proxy_bypass(parts.netloc):
-        return ""
-    proxies = getproxies_environment()
-    return proxies.get(parts.scheme) or proxies.get("all") or ""
 
 
 def _certificates(chosen: str | None, host: str) -> str | None:

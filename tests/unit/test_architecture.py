@@ -16,6 +16,7 @@ PACKAGE = ROOT / "rootless"
 FOUNDATION = {
     "probes",
     "remembered",
+    "proxies",
     "kernel",
     "owners",
     "files",
@@ -43,6 +44,7 @@ MAY_IMPORT = {
     "paths": {"errors"},
     "probes": {"errors", "files", "kernel", "userns"},
     "remembered": {"files"},
+    "proxies": set(),
     "host": {"errors", "files", "kernel", "paths", "probes", "remembered", "userns", "network"},
     "dockerfile": FOUNDATION,
     "image": FOUNDATION,

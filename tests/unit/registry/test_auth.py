@@ -14,7 +14,6 @@ from rootless.events import ignore
 from rootless.registry.auth import (
     Authorizer,
     check_realm,
-    is_loopback,
     may_have_credentials,
     parse_challenges,
 )
@@ -218,5 +217,3 @@ def test_a_token_server_must_be_an_address_with_tls(realm):
 def test_plain_http_is_for_loopback_and_insecure_registries():
     check_realm("http://127.0.0.1:1/t", Source("127.0.0.1:1", "x"))
     check_realm("http://a.io/t", Source("a.io", "x", insecure=True))
-    assert all(map(is_loopback, ("localhost", "127.9.9.9", "::1", "a.localhost")))
-    assert not any(map(is_loopback, ("127.evil.com", "localhost.evil.com", "128.0.0.1", "")))
