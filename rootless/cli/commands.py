@@ -22,6 +22,7 @@ PANELS: dict[str, dict[str, tuple[str, str]]] = {
         "port": ("inspection", "List the published ports of containers"),
         "attach": ("containers", "Connect to the terminal or streams of a running container"),
         "start": ("execution", "Start containers that were made or have stopped"),
+        "init": ("containers", "Set up all of containers but their programs, which start lets run"),
         "stop": ("containers", "Ask containers to end, and end them after a while"),
         "restart": ("containers", "Stop and start containers"),
         "kill": ("containers", "Send a signal to containers"),
@@ -196,7 +197,7 @@ REFUSED: dict[str, str] = {
 }
 # Commands that docker also knows under a noun.
 _SHARED_VERBS = {
-    "container": "attach commit cp create diff exec export kill logs pause port rename restart rm run"
+    "container": "attach commit cp create diff exec export init kill logs pause port rename restart rm run"
     " start stats stop top unpause update wait",
     "image": "build history import load pull push save search tag untag",
     "system": "events info",

@@ -52,6 +52,17 @@ def ps(
     output.left_out(engine.damaged)
 
 
+def init(containers: tuple[str, ...] = (), *, all: bool = False, latest: bool = False) -> int:
+    """Set up all of containers but their programs."""
+    from rootless.engine import lifecycle
+
+    engine = Engine.open()
+    names = select(
+        engine, containers, all=all, latest=latest, filters=("status=created",) if all else ()
+    )
+    return each(names, lambda name: lifecycle.init(engine, name))
+
+
 def rm(
     containers: tuple[str, ...] = (),
     *,

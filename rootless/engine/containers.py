@@ -105,8 +105,9 @@ def remove(
     engine: Engine, container: Container, *, force: bool = False, volumes: bool = False
 ) -> None:
     """Remove a container with everything that is its own.  Raises Conflict while it runs."""
-    if container.state() is not None:
-        if not force:
+    state = container.state()
+    if state is not None:
+        if not force and state.get("status") != store.INITIALIZED:
             raise Conflict(
                 f"container {container.name} is running",
                 hint=f"rootless stop {container.name}, or rm -f",

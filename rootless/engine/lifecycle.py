@@ -67,8 +67,11 @@ def launch(
     pair: tuple[socket, socket] | None = None,
     *,
     lifeline: int = -1,
+    hold: bool = False,
 ) -> None:
     """Start a monitor for the container; returns when the program runs.  Raises LaunchFailed.
+
+    With ``hold`` it returns when all is there but the program, which ``start`` starts then.
 
     ``pair`` is a connection that is attached before anything is written: our end and the monitor's.
     The container ends when the other end of the descriptor ``lifeline`` is closed.
@@ -79,7 +82,7 @@ def launch(
     alive = container.hold() if prepared.alive < 0 else prepared.alive
     try:
         watch = watch_of(engine, prepared, alive=alive)._replace(
-            pair=pair, lifeline=lifeline, size=own_size() if pair is not None else b""
+            pair=pair, lifeline=lifeline, hold=hold, size=own_size() if pair is not None else b""
         )
     except BaseException:
         container.let_go(alive)
@@ -169,6 +172,9 @@ def start(engine: Engine, request: StartRequest) -> tuple[list[str], int]:
     code = 0
     for name in request.containers:
         container = store.find(engine.paths, name)
+        if container.status() == store.INITIALIZED:
+            code = _start_held(container, request)
+            continue
         if container.state() is not None:
             continue
         prepared = _once_more(engine, container)
@@ -187,6 +193,50 @@ def start(engine: Engine, request: StartRequest) -> tuple[list[str], int]:
         )
         code = code_of(container, session.run())
     return list(request.containers), code
+
+
+def init(engine: Engine, name: str) -> None:
+    """Set up everything of a container but its program (``podman init``).  Raises Conflict for one that runs."""
+    container = store.find(engine.paths, name)
+    status = container.status()
+    if container.state() is not None:
+        raise Conflict(f"container {container.name} is {status}, so it cannot be initialized")
+    launch(engine, _once_more(engine, container), hold=True)
+
+
+def _start_held(container: Container, request: StartRequest) -> int:
+    """Let the program of an initialized container run; the exit code where it is attached to."""
+    session = None
+    if request.attach:
+        session = _session(
+            container,
+            connect(container, protocol.WANTS_OUTPUT | protocol.GIVES_INPUT),
+            interactive=request.interactive,
+            detach_keys=request.detach_keys,
+            sig_proxy=request.sig_proxy,
+        )
+    _ask_to_start(container)
+    return code_of(container, session.run()) if session is not None else 0
+
+
+def _ask_to_start(container: Container) -> None:
+    """Returns when the program runs.  Raises LaunchFailed; Conflict where the container ends before."""
+    endpoint = connect(container, 0)
+    try:
+        endpoint.send(protocol.frame(protocol.START, b""))
+        buffer = bytearray()
+        while content := endpoint.recv(1 << 16):
+            buffer += content
+            for kind, answer in protocol.split(buffer):
+                if kind == protocol.STARTED:
+                    return
+                if kind == protocol.REFUSED:
+                    monitor.raise_answer(answer)
+    except (BrokenPipeError, ConnectionResetError):
+        pass
+    finally:
+        endpoint.close()
+    raise Conflict(f"container {container.name} ended before its program was started")
 
 
 def _once_more(engine: Engine, container: Container) -> Prepared:
@@ -281,6 +331,8 @@ def stop_one(
     grace = record["stop_timeout"] if grace_s is None else grace_s
     number = signal_number(signal_name or record["stop_signal"])
     ask_to_end(container)
+    if container.status() == store.INITIALIZED:
+        grace = 0  # nobody is there yet who could do anything about a signal
     if not signal_init(container, number):
         wait_for_end(container, 1.0)  # between two runs of its restart policy
         return

@@ -101,7 +101,17 @@ def _name(engine: Engine, value: str) -> Callable[[Container], bool]:
 
 
 def _status(engine: Engine, value: str) -> Callable[[Container], bool]:
-    known = ("created", "running", "paused", "exited", "stopped", "restarting", "removing", "dead")
+    known = (
+        "created",
+        "initialized",
+        "running",
+        "paused",
+        "exited",
+        "stopped",
+        "restarting",
+        "removing",
+        "dead",
+    )
     if value not in known:
         raise InvalidRequest(f"unknown status {value!r}", hint="one of " + ", ".join(known))
     wanted = "exited" if value == "stopped" else value

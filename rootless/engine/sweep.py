@@ -94,6 +94,8 @@ def _settle(engine: Engine, directory: str) -> None:
         state = store.read_state(directory)
     except (NotFound, StoreFailed):
         return
+    if state.get("status") == store.INITIALIZED:
+        return  # its program never ran
     last: store.Exit = {
         "started": state.get("started") or container.record["created"],
         "finished": store.timestamp(),

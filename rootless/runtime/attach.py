@@ -12,6 +12,9 @@ import struct
 from _socket import AF_UNIX, SO_PEERCRED, SOCK_CLOEXEC, SOCK_STREAM, SOL_SOCKET, socket
 
 STDIN, STDOUT, STDERR, HELLO, RESIZE, EXIT = 0, 1, 2, 3, 4, 5
+# A container that waits for it is to start its program; it runs; what kept it from that (marshal).
+START, STARTED, REFUSED = 6, 7, 8
+_FOR_ALL = (EXIT, STARTED, REFUSED)
 HEADER = struct.Struct(">BxxxI")
 WANTS_OUTPUT, GIVES_INPUT = 1, 2
 LARGEST_FRAME = 1 << 20
@@ -20,6 +23,11 @@ LARGEST_FRAME = 1 << 20
 def frame(kind: int, content: bytes) -> bytes:
     """One frame."""
     return HEADER.pack(kind, len(content)) + content
+
+
+def is_for(kind: int, flags: int) -> bool:
+    """Whether a client with these flags is sent frames of that kind."""
+    return kind in _FOR_ALL or bool(flags & WANTS_OUTPUT)
 
 
 def split(buffer: bytearray) -> list[tuple[int, bytes]]:

@@ -25,17 +25,19 @@ class Client:
 
 
 class Clients:
-    """All connections.  ``on_input`` and ``on_resize`` get what clients send."""
+    """All connections.  ``on_input``, ``on_resize`` and ``on_start`` get what clients send."""
 
     def __init__(
         self,
         listener: socket,
         on_input: Callable[[bytes], None],
         on_resize: Callable[[int, int], None],
+        on_start: Callable[[], None],
     ):
         self.listener = listener
         self._on_input = on_input
         self._on_resize = on_resize
+        self._on_start = on_start
         self._clients: dict[int, Client] = {}
 
     def adopt(self, endpoint: socket) -> None:
@@ -109,6 +111,8 @@ class Clients:
                 client.flags = text[0]
             elif kind == attach.STDIN:
                 self._on_input(text)
+            elif kind == attach.START:
+                self._on_start()
             elif kind == attach.RESIZE and len(text) == 4:
                 rows, columns = text[0] << 8 | text[1], text[2] << 8 | text[3]
                 self._on_resize(rows, columns)
@@ -121,10 +125,10 @@ class Clients:
         del client.outgoing[:sent]
 
     def send(self, kind: int, content: bytes) -> None:
-        """Queue a frame for everybody who wants the output (EXIT goes to all)."""
+        """Queue a frame for everybody who wants the output; what becomes of the container goes to all."""
         message = attach.frame(kind, content)
         for fd, client in list(self._clients.items()):
-            if client.flags & attach.WANTS_OUTPUT or kind == attach.EXIT:
+            if attach.is_for(kind, client.flags):
                 client.outgoing += message
                 try:
                     self._flush(client)

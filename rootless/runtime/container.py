@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 _ID_LENGTH = 64
 SHORT_ID_LENGTH = 12  # as docker shows it
 VISITED = "visited"
+INITIALIZED = "initialized"  # all is there but the program
 OOM = "oom"  # a watchdog has ended the container
 _HOLD_PATIENCE_S = 2.0
 _NAME_FIRST = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789")
@@ -88,7 +89,7 @@ class State(TypedDict, total=False):
     pid: int
     start_time: int  # field 22 of /proc/PID/stat: with the pid, it names one process for ever
     started: str
-    status: str  # created, running, paused
+    status: str  # created, initialized, running, paused
     cgroup: str
     network: dict[str, Any]
     monitor: int
@@ -180,14 +181,14 @@ class Container(NamedTuple):
     def running(self) -> State:
         """What runs, with the pid of its init.  Raises Conflict where nothing does."""
         state = self.state()
-        if state is None or "pid" not in state:
+        if state is None or "pid" not in state or state["status"] == INITIALIZED:
             raise Conflict(
                 f"container {self.name} is not running", hint=f"rootless start {self.name}"
             )
         return state
 
     def status(self) -> str:
-        """``created``, ``running``, ``paused`` or ``exited``, as docker's ps words it."""
+        """``created``, ``initialized``, ``running``, ``paused`` or ``exited``, as docker's or podman's ps words it."""
         return self.status_in(self.state())
 
     def status_in(self, state: State | None) -> str:

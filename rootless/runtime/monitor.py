@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 
 # A short run need not pay for what saves memory in a long one.
 _SETTLED_S = 0.3
+_LENGTH_BYTES = 4
 
 
 class Watch(NamedTuple):
@@ -61,13 +62,12 @@ class Watch(NamedTuple):
     plan_exec: Callable[[int, tuple[str, ...]], LaunchPlan] | None = None
     sdnotify: str = "ignore"  # who says READY=1: container, conmon, healthy, ignore
     detached: bool = True  # then the monitor is what a service manager should watch
+    hold: bool = False  # the program waits until somebody wants it to start
     engine: str = ""  # the module that goes on with it (standby.py), by name
 
 
 def spawn(watch: Watch) -> None:
     """Fork the monitor and return when the program runs.  Raises what kept it from running."""
-    import marshal
-
     read_end, write_end = os.pipe2(os.O_CLOEXEC)
     pid = os.fork()
     if pid == 0:
@@ -81,11 +81,21 @@ def spawn(watch: Watch) -> None:
             os._exit(125)
     os.close(write_end)
     os.close(watch.alive)
-    with open(read_end, "rb") as stream:
-        answer = stream.read()
+    with open(
+        read_end, "rb"
+    ) as stream:  # a program that is held has its other end, so no end of file comes
+        length = int.from_bytes(stream.read(_LENGTH_BYTES))
+        answer = stream.read(length)
     os.waitpid(pid, 0)
     if not answer:
         raise RootlessError("the container's monitor ended before the container ran")
+    raise_answer(answer)
+
+
+def raise_answer(answer: bytes) -> None:
+    """Raise what a monitor says that it could not do, unless it could."""
+    import marshal
+
     kind, message, hint, code = marshal.loads(answer)
     if kind != "running":
         from rootless import errors
@@ -117,6 +127,7 @@ class Monitor:
         self.container = watch.container
         self.status = status  # where the caller waits to hear that the program runs
         self.health_status = ""
+        self.hold = watch.hold
         self.standing = standing or self._stand()
 
     def _stand(self) -> Standing:
@@ -170,7 +181,8 @@ class Monitor:
         if self.watch.cgroup is not None and self.standing.cgroup != self.watch.cgroup.path:
             self.standing.cgroup = self.watch.cgroup.path  # a scope has its place only now
             self.standing.oom_kills = 0
-        self._let_start(created)
+        if not self._let_start(created):
+            return self.standing.stand_by()
         if self.watch.pidfile:
             files.write_atomic(self.watch.pidfile, f"{created.pid}\n".encode(), mode=0o644)
         if self.watch.sdnotify == "conmon":
@@ -179,8 +191,8 @@ class Monitor:
         self._start_clocks()
         return self.standing.stand_by()
 
-    def _let_start(self, created: launch.Created) -> None:
-        """Let the program run once the network is there."""
+    def _let_start(self, created: launch.Created) -> bool:
+        """Let the program run once the network is there; False where it ended while it was held."""
         standing, link = self.standing, self.standing.link
         try:
             if created.terminal >= 0:
@@ -190,6 +202,9 @@ class Monitor:
             attachment = link.wait() if link is not None else None  # type: ignore[union-attr]  # a new one
             self._write_state(attachment)
             standing.network_fds = link.fds() if link is not None else ()
+            if self.hold and not self._held():
+                created.channel.close()
+                return False
             launch.start(created)
             self._note("start")
         except BaseException:
@@ -197,6 +212,20 @@ class Monitor:
             standing.pid = 0
             standing.close_network()
             raise
+        return True
+
+    def _held(self) -> bool:
+        """Wait for somebody who wants the program to start; False where the container ended before."""
+        self.hold = False  # another life after this one is not held
+        self.standing.change_state({"status": "initialized"})
+        self._note("init")
+        self._answer("running", "", None, 0)
+        if not self.standing.hold():
+            return False
+        self.standing.started = store.timestamp()
+        self.standing.began = time.monotonic()
+        self.standing.change_state({"status": "running", "started": self.standing.started})
+        return True
 
     def _start_clocks(self) -> None:
         standing = self.standing
@@ -281,11 +310,16 @@ class Monitor:
         self.standing.write_state(state)
 
     def _answer(self, kind: str, message: str, hint: str | None, code: int) -> None:
-        """Tell the caller of ``spawn``, once."""
+        """Tell the caller of ``spawn``, once, and after that whoever wanted a held program to start."""
         import marshal
 
+        answer = marshal.dumps((kind, message, hint, code))
         if self.status < 0:
+            running = kind == "running"
+            self.standing.clients.send(
+                *((attach.STARTED, b"") if running else (attach.REFUSED, answer))
+            )
             return
-        files.write_all(self.status, marshal.dumps((kind, message, hint, code)))
+        files.write_all(self.status, len(answer).to_bytes(_LENGTH_BYTES) + answer)
         os.close(self.status)
         self.status = -1

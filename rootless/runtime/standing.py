@@ -65,7 +65,7 @@ class Standing:
         self.restart = restart
         self.cgroup = cgroup
         self.finish = finish
-        self.clients = Clients(listener, self._queue_input, self._resize)
+        self.clients = Clients(listener, self._queue_input, self._resize, self._want_start)
         self.log = open_writer(place.bundle, log)
         self.streams: dict[int, int] = {}  # descriptor to read from: 1 or 2
         self.stdin = -1
@@ -82,6 +82,7 @@ class Standing:
         self.restarts = 0
         self.oom_kills = 0  # what the cgroup has counted in earlier runs
         self.again = False  # an unhealthy container is to be started anew, whatever its policy
+        self.held = False  # all is there but the program, which waits for somebody's word
         self.health: Health | None = None
         self.started = ""  # RFC 3339
         self.began = 0.0  # the same on the monotonic clock
@@ -94,6 +95,19 @@ class Standing:
         code = self._reap()
         self._remember(code)
         return code
+
+    def hold(self) -> bool:
+        """Serve until somebody wants the program to start; False where the container ends before."""
+        self.held = True
+        self.serve()
+        held, self.held = self.held, False
+        return not held
+
+    def _want_start(self) -> None:
+        if self.held:
+            self.held = False
+        else:
+            self.clients.send(attach.STARTED, b"")
 
     def goes_on(self, code: int) -> bool:
         """Whether the container is to be started again; returns at the time for it."""
@@ -148,8 +162,9 @@ class Standing:
         self.write_state(state)
 
     def serve(self, until: float | None = None) -> None:
-        """Move bytes until init ends, or while there is none, until the given time."""
+        """Move bytes until init ends or a held one is to start; while there is none, until the given time."""
         pidfd = os.pidfd_open(self.pid) if until is None else -1
+        held = self.held
         try:
             while True:
                 ready = self._wait(pidfd, until)
@@ -158,7 +173,7 @@ class Standing:
                 for fd, events in ready.items():
                     self._serve_one(fd, events)
                 self._check_clocks()
-                if until is not None and time.monotonic() >= until:
+                if self.held != held or (until is not None and time.monotonic() >= until):
                     return
         finally:
             if pidfd >= 0:

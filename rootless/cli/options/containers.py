@@ -126,6 +126,16 @@ RENAME = Command(
     ),
 )
 
+INIT = Command(
+    "init",
+    plain(
+        Option("all", "", "All that were created", short="a"),
+        Option("latest", "", "The newest container", short="l"),
+    ),
+    (_CONTAINERS,),
+    details="Mounts, network, limits and the first process are there then; `start` lets it become the program.",
+)
+
 PAUSE = Command("pause", plain(*_CHOOSING), (_CONTAINERS,))
 
 UNPAUSE = Command("unpause", plain(*_CHOOSING), (_CONTAINERS,))
