@@ -15,10 +15,12 @@ def each(
     act: Callable[[str], object],
     *,
     show: Callable[[str], None] = output.write,
+    goes_on: bool = False,
 ) -> int:
     """Act on each name, show those that went well and complain of those that did not.
 
-    The exit code is that of the last failure, or 0.  Raises the failure where there is but one name.
+    The exit code is that of the last failure, or 0.  Raises that of the only name, unless the
+    caller ``goes_on`` to show something even then.
     """
     names = tuple(names)
     code = 0
@@ -26,7 +28,7 @@ def each(
         try:
             act(name)
         except RootlessError as error:
-            if len(names) == 1:
+            if len(names) == 1 and not goes_on:
                 raise
             output.complain(error.message, error.hint)
             code = error.exit_code

@@ -97,6 +97,7 @@ def image_inspect(
         images,
         lambda name: found.append(inspect_image(engine, name, platform)),
         show=say_nothing,
+        goes_on=True,
     )
     output.documents(found, format)
     return code

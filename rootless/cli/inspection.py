@@ -95,7 +95,7 @@ def _describe(
     from rootless.cli.each import each, say_nothing
 
     found: list[dict[str, Any]] = []
-    code = each(names, lambda name: found.append(lookup(name)), show=say_nothing)
+    code = each(names, lambda name: found.append(lookup(name)), show=say_nothing, goes_on=True)
     output.documents(found, format)
     return code
 

@@ -114,7 +114,7 @@ def network_inspect(networks: tuple[str, ...], *, format: str | None = None) -> 
     def look(name: str) -> None:
         found.append(document(*store.inspect(engine, name)))
 
-    code = each(networks, look, show=say_nothing)
+    code = each(networks, look, show=say_nothing, goes_on=True)
     output.documents(found, format)
     return code
 

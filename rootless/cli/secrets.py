@@ -114,7 +114,7 @@ def secret_inspect(
         secret, value = store.inspect(engine, name, show=showsecret)
         found.append(_document(secret) | ({} if value is None else {"SecretData": value}))
 
-    code = each(secrets, look, show=say_nothing)
+    code = each(secrets, look, show=say_nothing, goes_on=True)
     output.documents(found, format)
     return code
 

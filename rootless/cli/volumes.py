@@ -107,7 +107,7 @@ def volume_inspect(
     def look(name: str) -> None:
         found.append(document(store.inspect(engine, name)))
 
-    code = each(_named(engine, volumes, all=all), look, show=say_nothing)
+    code = each(_named(engine, volumes, all=all), look, show=say_nothing, goes_on=True)
     output.documents(found, format)
     return code
 
