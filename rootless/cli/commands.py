@@ -192,6 +192,8 @@ ALIASES: dict[str, str] = {
 }
 # What others have and we cannot, with the reason.
 REFUSED: dict[str, str] = {
+    "network reload": "no firewall rules are ours to write anew; restart connects a container again",
+    "network update": "it sets resolvers of a network; --dns gives them to a container",
     "volume reload": "no plugins keep volumes, so there are none to ask",
     "volume update": "it is for cluster volumes of a swarm; labels are set by volume create",
 }

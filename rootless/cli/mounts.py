@@ -35,6 +35,8 @@ _FLAGS = {
     "rrw",
 }
 _VOLUME_WORDS = _PROPAGATION | _FLAGS | {"z", "Z", "U", "O", "copy", "nocopy", "nocreate", "idmap"}
+# docker's words for macOS, which mean nothing on Linux.
+_CONSISTENCY = frozenset(("cached", "consistent", "delegated"))
 _VOLUME_PREFIXES = ("upperdir=", "workdir=", "subpath=", "idmap=")
 _TMPFS_WORDS = _FLAGS | {
     "tmpcopyup",
@@ -63,7 +65,8 @@ def parse_volume(text: str) -> MountRequest:
     if len(fields) == 1:
         return MountRequest("volume", "", _target(fields[0], text))
     source, target = fields[0], _target(fields[1], text)
-    options = tuple(fields[2].split(",")) if len(fields) == 3 else ()
+    given = fields[2].split(",") if len(fields) == 3 else ()
+    options = tuple(each for each in given if each not in _CONSISTENCY)
     for option in options:
         if option not in _VOLUME_WORDS and not option.startswith(_VOLUME_PREFIXES):
             raise InvalidRequest(

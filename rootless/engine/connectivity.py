@@ -67,10 +67,11 @@ def _ports(request: RunRequest, config: ContainerConfig) -> tuple[PortMapping, .
 
 
 def without_useless_ports(network: NetworkRequest, report: Report) -> NetworkRequest:
-    """On the host's network a program's ports are the host's: none can be published, and docker warns."""
-    if network.mode != "host" or not network.ports:
+    """Where none can be published: on the host's network they are the host's anyway, and docker warns."""
+    if network.mode not in ("host", "none") or not network.ports:
         return network
-    report(events.Notice("published ports are discarded on the host's network", "warning"))
+    where = "on the host's network" if network.mode == "host" else "without a network"
+    report(events.Notice(f"published ports are discarded {where}", "warning"))
     return network._replace(ports=())
 
 

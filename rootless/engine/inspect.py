@@ -250,6 +250,7 @@ def network_settings(container: Container, state: State | None) -> dict[str, Any
         "MacAddress": attachment.get("mac_address") or "",
         "Backend": attachment.get("backend") or container.record["backends"].get("network", ""),
         "HelperPid": attachment.get("helper_pid") or 0,
+        "Broken": attachment.get("broken") or "",
         "Networks": {place["network"]: _on_network(place) for place in places},
     }
 

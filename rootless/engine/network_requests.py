@@ -11,6 +11,7 @@ class NetworkCreateRequest(NamedTuple):
     name: str
     driver: str = "bridge"
     subnet: tuple[str, ...] = ()
+    ip_range: tuple[str, ...] = ()
     gateway: tuple[str, ...] = ()
     internal: bool = False
     ipv6: bool = False

@@ -99,7 +99,7 @@ def _subnets(request: NetworkCreateRequest, taken: list[str]) -> list[Subnet]:
         chosen.insert(0, records.default_subnet([*taken, *_host_networks()], name=request.name))
     if request.ipv6 and not any(":" in each["subnet"] for each in chosen):
         chosen.append(records.random_subnet6())
-    return chosen
+    return records.with_ranges(chosen, request.ip_range)
 
 
 def _host_networks() -> list[str]:

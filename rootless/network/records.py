@@ -6,7 +6,7 @@ import os
 
 from rootless import files
 from rootless.errors import Conflict, InvalidRequest, NotFound, StoreFailed
-from rootless.typed import TYPE_CHECKING, TypedDict
+from rootless.typed import TYPE_CHECKING, NotRequired, TypedDict
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -18,10 +18,14 @@ DEFAULT = "bridge"
 
 
 class Subnet(TypedDict):
-    """Addresses of a network; ``gateway`` is the bridge's own, where the resolver listens."""
+    """Addresses of a network; ``gateway`` is the bridge's own, where the resolver listens.
+
+    From ``ip_range`` containers get theirs that ask for none.
+    """
 
     subnet: str
     gateway: str
+    ip_range: NotRequired[str]
 
 
 class NetworkRecord(TypedDict):
@@ -153,6 +157,24 @@ def given_subnet(subnet: str, gateway: str | None, taken: Iterable[str]) -> Subn
     return {"subnet": str(network), "gateway": chosen}
 
 
+def with_ranges(subnets: list[Subnet], ranges: Iterable[str]) -> list[Subnet]:
+    """``--ip-range``: each belongs to the subnet that it is a part of.  Raises InvalidRequest."""
+    chosen = list(subnets)
+    for text in ranges:
+        wanted = _network(text)
+        fitting = (
+            number
+            for number, each in enumerate(chosen)
+            if wanted[0] in (whole := _network(each["subnet"])) and wanted[-1] in whole
+        )
+        place = next(fitting, None)
+        if place is None:
+            known = ", ".join(each["subnet"] for each in subnets)
+            raise InvalidRequest(f"--ip-range {text} is no part of {known}", hint="give --subnet")
+        chosen[place] = {**chosen[place], "ip_range": str(wanted)}
+    return chosen
+
+
 def random_subnet6() -> Subnet:
     """A unique local /64 (RFC 4193): random, so that no two hosts' networks meet."""
     digits = os.urandom(5).hex()
@@ -179,16 +201,21 @@ def _contains(network: IPv4Network | IPv6Network, address: str) -> bool:
 
 
 def free_address(subnet: Subnet, taken: Iterable[str]) -> str:
-    """The lowest address of a subnet that nobody has.  Raises Conflict when it is full."""
+    """The lowest address of a subnet, or of its range, that nobody has.  Raises Conflict when it is full."""
     from ipaddress import ip_address
 
     network = _network(subnet["subnet"])
     used = {int(ip_address(each)) for each in taken} | {int(ip_address(subnet["gateway"]))}
+    first = int(network.network_address) + 2
     last = int(network.broadcast_address) - (network.version == 4)
-    for number in range(int(network.network_address) + 2, last + 1):
+    part = subnet.get("ip_range", "")
+    if part:
+        first = max(first, int(_network(part)[0]))
+        last = min(last, int(_network(part)[-1]))
+    for number in range(first, last + 1):
         if number not in used:
             return str(ip_address(number))
-    raise Conflict(f"all addresses of {subnet['subnet']} are in use")
+    raise Conflict(f"all addresses of {part or subnet['subnet']} are in use")
 
 
 def check_address(record: NetworkRecord, address: str, taken: Iterable[str]) -> None:

@@ -202,6 +202,12 @@ def test_each_file_of_a_pattern(rootless, busybox, directory):
     assert "no file fits" in rootless.fails(*RUN, "--mount", f"type=glob,source={directory}/no*,target=/x", busybox)  # fmt: skip
 
 
+@pytest.mark.parametrize("word", ["cached", "consistent", "delegated"])
+def test_words_for_another_system_mean_nothing(rootless, busybox, directory, word):
+    shown = rootless(*RUN, "-v", f"{directory}:/x:{word},ro", busybox, "cat", "/x/file").stdout
+    assert shown == "host\n"
+
+
 @pytest.mark.parametrize(
     ("flags", "words"),
     [

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 import socket
 from typing import TYPE_CHECKING
 
@@ -138,6 +139,24 @@ def test_ports_on_the_hosts_network_are_discarded_and_it_is_said(rootless, busyb
     rootless("create", "--name", "discarded", "--network", "host", "-p", f"{port}:80", busybox)
     assert rootless("port", "discarded").stdout == ""
     rootless("rm", "discarded")
+    result = rootless("run", "--rm", "--network", "none", "-p", f"{port}:80", busybox, "true")
+    assert result.stderr == "Warning: published ports are discarded without a network\n"
+
+
+def test_a_helper_that_was_killed_is_named_by_inspect(rootless, busybox, server, needs_tun):
+    rootless("run", "-d", "--name", server, busybox, "sleep", "1000")
+
+    def field(name: str) -> str:
+        template = "{{.NetworkSettings." + name + "}}"
+        return rootless("inspect", "-f", template, server).stdout.strip()
+
+    assert field("Broken") == ""
+    helper = int(field("HelperPid"))
+    assert helper > 1
+    os.kill(helper, signal.SIGKILL)
+    wait_until(lambda: field("Backend") in field("Broken"), "the report")
+    rootless("restart", "-t", "0", server)
+    assert field("Broken") == ""
 
 
 def test_names_can_be_added_and_resolvers_chosen(rootless, busybox):

@@ -232,6 +232,19 @@ def test_a_killed_keeper_is_reported_and_the_next_container_gets_a_new_one(lab):
     assert "nameserver" in lab.inside("two", "cat /etc/resolv.conf")
 
 
+def test_addresses_come_from_the_range(lab):
+    lab.network("n1", "--subnet", "10.98.7.0/24", "--ip-range", "10.98.7.128/30")
+    for name, address in (("one", "10.98.7.128"), ("two", "10.98.7.129")):
+        lab.start(name, "--network", "n1")
+        assert f" {address}/24 " in lab.inside(name, "ip -4 addr show dev eth0")
+    lab.start("three", "--network", "n1", "--ip", "10.98.7.9")
+    assert " 10.98.7.9/24 " in lab.inside("three", "ip -4 addr show dev eth0")
+    for name in ("four", "five"):
+        lab.start(name, "--network", "n1")
+    said = lab.rootless.fails("run", "--rm", "--network", "n1", lab.image, "true")
+    assert "all addresses of 10.98.7.128/30 are in use" in said
+
+
 def test_a_network_is_described_with_who_is_on_it(lab):
     lab.network("n1", "--label", "team=blue", "--opt", "mtu=9000", "--ipv6")
     lab.start("one", "--network", "n1", "--network-alias", "uno")
@@ -256,6 +269,8 @@ def test_a_network_is_described_with_who_is_on_it(lab):
         (("--subnet", "10.9.9.0/33"), "x", "10.9.9.0/33"),
         (("--subnet", "10.9.9.0/24", "--gateway", "10.8.8.8"), "x", "gateway"),
         (("--subnet", "10.9.9.0/31"), "x", "no room"),
+        (("--subnet", "10.9.9.0/24", "--ip-range", "10.9.8.0/25"), "x", "no part of"),
+        (("--ip-range", "10.9.8.0/33"), "x", "10.9.8.0/33"),
         (("--opt", "mtu=1"), "x", "mtu"),
         (("--opt", "vlan=1"), "x", "vlan"),
     ],

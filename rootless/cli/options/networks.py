@@ -22,7 +22,9 @@ NETWORK_CREATE = Command(
         Option("opt", "K=V", "mtu=BYTES", short="o", many=True),
         Option("ignore", "", "A network that exists is no error"),
         Option("attachable", "", ignored="every network of yours is"),
-        Option("ip-range", "CIDR", refused="--subnet says which addresses there are"),
+        Option(
+            "ip-range", "CIDR", "The part of a subnet that containers get theirs from", many=True
+        ),
         Option("dns", "IP", refused="give --dns to the containers", many=True),
         Option("route", "ROUTE", refused="containers reach all networks they are on", many=True),
     ),
