@@ -130,7 +130,8 @@ def port(
     from rootless.engine.inspect import published_ports
 
     engine = Engine.open()
-    names = select(engine, (container,) if container else (), all=all, latest=latest)
+    running = ("status=running", "status=paused") if all else ()
+    names = select(engine, (container,) if container else (), filters=running, latest=latest)
     wanted = port if port is None or "/" in port else f"{port}/tcp"
     code = 0
     for name in names:
@@ -141,7 +142,7 @@ def port(
         for inner, places in found.items():
             for place in places if wanted in (None, inner) else ():
                 outer = f"{place['HostIp']}:{place['HostPort']}"
-                prefix = f"{name}\t" if len(names) > 1 else ""
+                prefix = f"{name}\t" if all else ""
                 output.write(prefix + (outer if wanted else f"{inner} -> {outer}"))
     return code
 

@@ -51,6 +51,7 @@ def network_of(
             raise InvalidRequest(
                 f"--{name} needs a user network", hint="rootless network create NAME"
             )
+    check_mac_address(request.mac_address)
     if mode in ("container", "ns"):
         mode, options = "joined", ()
     return NetworkRequest(mode, ports, options, mac_address=request.mac_address), ()
@@ -101,7 +102,19 @@ def _wishes(request: RunRequest) -> tuple[Wish, ...]:
         address6=request.ip6 or first.address6,
         mac_address=request.mac_address or first.mac_address,
     )
+    for each in wishes:
+        check_mac_address(each.mac_address)
     return tuple(each._replace(aliases=(*each.aliases, *request.network_alias)) for each in wishes)
+
+
+def check_mac_address(text: str | None) -> None:
+    """Raise InvalidRequest unless one interface may have it."""
+    parts = (text or "02:00:00:00:00:00").split(":")
+    digits = frozenset("0123456789abcdefABCDEF")
+    if len(parts) != 6 or not all(len(each) == 2 and digits.issuperset(each) for each in parts):
+        raise InvalidRequest(f"invalid MAC address {text}", hint="write it as 02:00:00:00:00:07")
+    if int(parts[0], 16) & 1:
+        raise InvalidRequest(f"MAC address {text} means a group", hint="its first byte is even")
 
 
 def parse_wish(text: str) -> Wish:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 
 from rootless import files
-from rootless.engine.connectivity import USER, refuse_in_use, write_texts
+from rootless.engine.connectivity import USER, check_mac_address, refuse_in_use, write_texts
 from rootless.engine.filters import has, truth
 from rootless.errors import Conflict, InvalidRequest, NotFound, StoreFailed, Unsupported
 from rootless.lean import contextmanager
@@ -254,6 +254,7 @@ def connect(engine: Engine, request: NetworkConnectRequest) -> None:
         request.ip6,
         request.mac_address,
     )
+    check_mac_address(wish.mac_address)
     wishes = _wishes_of(container)
     if any(each["network"] == wish.network for each in wishes):
         raise Conflict(f"container {container.name} is on network {wish.network} already")

@@ -143,6 +143,25 @@ def test_ports_on_the_hosts_network_are_discarded_and_it_is_said(rootless, busyb
     assert result.stderr == "Warning: published ports are discarded without a network\n"
 
 
+def test_ports_of_all_are_those_of_containers_that_run(rootless, busybox, server, needs_tun):
+    for name in ("stopped", server):
+        rootless("create", "--name", name, "-p", f"{free_port()}:80", busybox, "sleep", "100")
+    rootless("start", server)
+    shown = rootless("port", "-a").stdout.splitlines()
+    assert [each.partition("\t")[0] for each in shown] == [server]
+    assert rootless("port", "stopped").stdout.startswith("80/tcp -> ")
+    rootless("rm", "stopped")
+
+
+@pytest.mark.parametrize("network", ["private", "slirp4netns", "bridge"])
+@pytest.mark.parametrize("address", ["zz", "01:00:00:00:00:01", "02:00:00:00:00"])
+def test_a_wrong_hardware_address_is_an_error_before_anything_starts(
+    rootless, busybox, network, address
+):
+    given = ("run", "--rm", "--network", network, "--mac-address", address, busybox, "true")
+    assert f"MAC address {address}" in rootless.fails(*given)
+
+
 def test_a_helper_that_was_killed_is_named_by_inspect(rootless, busybox, server, needs_tun):
     rootless("run", "-d", "--name", server, busybox, "sleep", "1000")
 
