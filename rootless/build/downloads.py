@@ -63,7 +63,7 @@ def _known(record: str, paths: Paths, place: str) -> Fetched | None:
         kept = _kept(paths, known["digest"])
         if os.stat(kept).st_size != known["size"]:
             return None
-        _copy(kept, place)
+        _show(kept, place)
     except (OSError, KeyError):
         return None
     return Fetched(place, known["digest"], known.get("mtime"))
@@ -100,10 +100,12 @@ def _get(
             if response.status != 200:
                 raise BuildFailed(f"{url}: the server answered {response.status} {response.reason}")
             digest = hashlib.new(algorithm)
-            with open(place, "wb") as file:
+            # What lies at the place may be the kept file of before.
+            with open(f"{place}.new", "xb") as file:
                 for chunk in response.stream(_CHUNK):
                     digest.update(chunk)
                     file.write(chunk)
+            os.replace(f"{place}.new", place)
             mtime = _time(response.headers.get("Last-Modified"))
             kept = {
                 name: response.headers[name]
@@ -148,7 +150,9 @@ def _keep(record: str, paths: Paths, fetched: Fetched, response: dict[str, Any])
         os.makedirs(os.path.dirname(record), mode=0o700, exist_ok=True)
         kept = _kept(paths, fetched.digest)
         before = _read(record).get("digest")
-        _copy(fetched.path, f"{kept}.{files.random_name()}.tmp", kept)
+        temporary = f"{kept}.{files.random_name()}.tmp"
+        _show(fetched.path, temporary)
+        os.replace(temporary, kept)
         size = os.stat(kept).st_size
         document = {**response, "digest": fetched.digest, "size": size, "mtime": fetched.mtime}
         files.write_atomic(record, json.dumps(document).encode(), durable=False)
@@ -158,10 +162,14 @@ def _keep(record: str, paths: Paths, fetched: Fetched, response: dict[str, Any])
         return
 
 
-def _copy(source: str, target: str, name: str = "") -> None:
-    """Copy a file, and then give it another name."""
-    with open(source, "rb") as before, open(target, "wb") as after:
-        while chunk := before.read(_CHUNK):
-            after.write(chunk)
-    if name:
-        os.rename(target, name)
+def _show(source: str, target: str) -> None:
+    """Make a file also ``target``; a copy where the two are on different file systems.
+
+    Nobody writes into either: whoever has something newer replaces the name.
+    """
+    try:
+        os.link(source, target)
+    except OSError:
+        with open(source, "rb") as before, open(target, "xb") as after:
+            while chunk := before.read(_CHUNK):
+                after.write(chunk)

@@ -9,7 +9,7 @@ from rootless.build.placement import joined
 from rootless.build.selection import Description, Owner
 from rootless.errors import BuildFailed, ImageRefused
 from rootless.storage import tar_reader
-from rootless.storage.compression import decompressed
+from rootless.storage.compression import detected
 from rootless.storage.tar_reader import TarReader
 from rootless.typed import TYPE_CHECKING
 
@@ -18,14 +18,6 @@ if TYPE_CHECKING:
 
     from rootless.build.placement import Placement
 
-_CHUNK = 1 << 20
-_MAGICS = (
-    (b"\x1f\x8b", "gzip"),
-    (b"\x28\xb5\x2f\xfd", "zstd"),
-    (b"BZh", "bzip2"),
-    (b"\xfd7zXZ\0", "xz"),
-    (b"\x5d\0\0", "xz"),  # the older .lzma, which the same library reads
-)
 _TYPES = {
     tar_reader.DIRECTORY: S_IFDIR,
     tar_reader.SYMLINK: S_IFLNK,
@@ -62,21 +54,7 @@ def _is_archive(fd: int) -> bool:
 
 def _content(fd: int) -> Iterator[bytes]:
     os.lseek(fd, 0, os.SEEK_SET)
-    start = os.pread(fd, 8, 0)
-    kind = next((name for magic, name in _MAGICS if start.startswith(magic)), "none")
-    if kind in ("bzip2", "xz"):
-        return _by_library(fd, kind)
-    return decompressed(fd, kind)
-
-
-def _by_library(fd: int, kind: str) -> Iterator[bytes]:
-    import bz2
-    import lzma
-
-    opened = bz2.open if kind == "bzip2" else lzma.open
-    with open(fd, "rb", closefd=False) as raw, opened(raw) as stream:
-        while chunk := stream.read(_CHUNK):
-            yield chunk
+    return detected(fd)
 
 
 def _place(

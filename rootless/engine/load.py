@@ -21,6 +21,7 @@ from rootless.image.documents import (
     references_of,
 )
 from rootless.image.layout import Layout
+from rootless.image.magic import LENGTH, compression_in
 from rootless.image.manifest import read_image
 from rootless.image.platforms import choose_manifest, platform_of_machine
 from rootless.image.reference import is_qualified, parse_reference
@@ -33,8 +34,6 @@ if TYPE_CHECKING:
     from rootless.engine import Engine
     from rootless.events import Report
     from rootless.image.documents import Descriptor, ImageIndex
-
-_PEEK_BYTES = 8
 
 
 class LoadRequest(NamedTuple):
@@ -97,8 +96,8 @@ def decompressed(file: BinaryIO) -> Iterator[BinaryIO]:
     """A file's content, unpacked by whatever its first bytes say it is packed with."""
     import io
 
-    beginning = file.peek(_PEEK_BYTES)[:_PEEK_BYTES] if isinstance(file, io.BufferedReader) else b""
-    match archive.compression_in(beginning):
+    beginning = file.peek(LENGTH)[:LENGTH] if isinstance(file, io.BufferedReader) else b""
+    match compression_in(beginning):
         case "none":
             yield file
         case "bzip2":

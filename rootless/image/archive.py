@@ -12,6 +12,7 @@ import posixpath
 
 from rootless import files
 from rootless.errors import ImageRefused, Unsupported
+from rootless.image import magic
 from rootless.image.digest import Digest, digest_of
 from rootless.image.documents import (
     DOCKER_CONFIG,
@@ -285,26 +286,10 @@ def _manifest(config: bytes, layers: list[Member]) -> bytes:
     return to_json(manifest)
 
 
-_MAGIC = {
-    b"\x1f\x8b": "gzip",
-    b"\x28\xb5\x2f\xfd": "zstd",
-    b"BZh": "bzip2",
-    b"\xfd7zXZ\0": "xz",
-}
-
-
-def compression_in(beginning: bytes) -> str:
-    """How a file that begins so is compressed: ``gzip``, ``zstd``, ``bzip2``, ``xz`` or ``none``."""
-    for magic, name in _MAGIC.items():
-        if beginning.startswith(magic):
-            return name
-    return "none"
-
-
 def compression_of(path: str) -> str:
     """How a layer is compressed.  Raises Unsupported for what layers are not packed with."""
     with open(path, "rb", buffering=0) as file:
-        found = compression_in(file.read(6) or b"")
+        found = magic.compression_in(file.read(magic.LENGTH) or b"")
     if found not in ("gzip", "zstd", "none"):
         raise Unsupported(f"a layer of the archive is compressed with {found}")
     return found

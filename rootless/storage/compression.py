@@ -10,6 +10,7 @@ import zlib
 from functools import partial
 
 from rootless.errors import HostLacks, ImageRefused, Unsupported
+from rootless.image.magic import LENGTH, compression_in
 from rootless.typed import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
@@ -21,12 +22,6 @@ _CHUNK_SIZE = 1 << 20  # a bomb grows by no more than this at a time
 _GZIP = 16 + zlib.MAX_WBITS
 _WINDOW = 1 << 27  # what the zstd tools accept without --long
 
-_MAGIC = {
-    b"\x1f\x8b": "gzip",
-    b"\x28\xb5\x2f\xfd": "zstd",
-    b"\xfd7zXZ\0": "xz",
-    b"BZh": "bzip2",
-}
 MEDIA_TYPES = {
     "gzip": "application/vnd.oci.image.layer.v1.tar+gzip",
     "zstd": "application/vnd.oci.image.layer.v1.tar+zstd",
@@ -45,11 +40,7 @@ def decompressed(fd: int, compression: str) -> Iterator[bytes]:
 def detected(fd: int) -> Iterator[bytes]:
     """The same for an archive that says by its first bytes how it is compressed, if it is."""
     source = _Source(fd)
-    begin = source.peek(8)
-    for magic, compression in _MAGIC.items():
-        if begin.startswith(magic):
-            return _decompressed(source, compression)
-    return _decompressed(source, "none")
+    return _decompressed(source, compression_in(source.peek(LENGTH)))
 
 
 class _Source:

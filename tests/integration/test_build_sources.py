@@ -9,6 +9,7 @@ import signal
 import socket
 import subprocess
 import tarfile
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -20,7 +21,6 @@ from tests.support.web import Page, Web
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
 MODIFIED = 1_234_567_890
 
@@ -70,6 +70,11 @@ def test_files_of_the_web_are_fetched_once(builder, web, tmp_path):
     web.pages["/dir/file.txt"] = Page(b"two", MODIFIED + 2, '"v3"')
     assert len(ran(build(builder, tmp_path, text))) == 2
     assert builder("run", "--rm", "--network=none", "built", "cat", "/as").stdout == "two"
+    # What is kept is shared with builds, and never written into.
+    kept = [path for path in Path(builder.home).rglob("web/sha256-*") if len(path.name) == 71]
+    assert hashlib.sha256(b"two").hexdigest() in {path.name[7:] for path in kept}
+    for path in kept:
+        assert path.name == f"sha256-{hashlib.sha256(path.read_bytes()).hexdigest()}"
 
 
 def test_a_checksum_is_checked_and_saves_the_request(builder, web, tmp_path):
