@@ -104,12 +104,24 @@ class _Build:
             return BuildResult(
                 lines=tuple(line for each in prepared for line in explain_runs(each.runs))
             )
+        # A look into the cache stays one: whoever built it has read the remarks.
+        is_new = any(not run.finished for each in prepared for run in each.runs)
         builds = [self._finish(each) for each in prepared]
         if self._request.cache_to:
             self._export_cache(prepared)
-        return deliver(
+        result = deliver(
             self._engine, self._request, builds, report=self._report, scratch=self._scratch
         )
+        if is_new and not strict:
+            build_check.remark(
+                self._engine,
+                dockerfile,
+                source,
+                self._request,
+                self._choices(prepared[0].platform),
+                report=self._report,
+            )
+        return result
 
     def _export_cache(self, prepared: list[_Prepared]) -> None:
         from rootless.engine import build_cache

@@ -5,6 +5,7 @@ from __future__ import annotations
 from rootless.build import grammar
 from rootless.engine.build_requests import BuildResult
 from rootless.errors import InvalidRequest, RootlessError, Unsupported
+from rootless.events import Notice
 from rootless.typed import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     from rootless.engine import Engine
     from rootless.engine.build_requests import BuildRequest
     from rootless.engine.build_sources import Source
+    from rootless.events import Report
 
 _FORMATS = ("oci", "docker")
 # For podman "host" is the namespace in which it keeps the caller's whole range, which each of ours has.
@@ -45,6 +47,33 @@ def check(
     engine: Engine, dockerfile: Dockerfile, source: Source, request: BuildRequest, choices: Choices
 ) -> BuildResult:
     """The linter's remarks as lines.  Raises InvalidRequest where the Dockerfile says that they are errors."""
+    lines, failure = _remarks(engine, dockerfile, source, request, choices)
+    if failure is not None:
+        raise InvalidRequest("\n".join((*lines, failure.message)), hint=failure.hint)
+    return BuildResult(lines=lines or ("Check complete, no warnings found.",), warnings=len(lines))
+
+
+def remark(
+    engine: Engine,
+    dockerfile: Dockerfile,
+    source: Source,
+    request: BuildRequest,
+    choices: Choices,
+    *,
+    report: Report,
+) -> None:
+    """Tell the linter's remarks after a build."""
+    lines, _ = _remarks(engine, dockerfile, source, request, choices)
+    if lines:
+        report(Notice(f"{len(lines)} warning{'s' if len(lines) > 1 else ''} found:"))
+    for line in lines:
+        report(Notice(f" - {line}"))
+
+
+def _remarks(
+    engine: Engine, dockerfile: Dockerfile, source: Source, request: BuildRequest, choices: Choices
+) -> tuple[tuple[str, ...], RootlessError | None]:
+    """The lines, and the error that the Dockerfile makes of them."""
     from rootless.dockerfile.lint import Facts, lint
 
     facts = Facts(
@@ -55,15 +84,11 @@ def check(
         images=_stored_images(engine, dockerfile, choices),
         ignore=source.context.patterns,
     )
-    report = lint(dockerfile, facts)
+    found = lint(dockerfile, facts)
     lines = tuple(
-        f"{source.name}:{each.line}: {each.rule}: {each.message}" for each in report.warnings
+        f"{source.name}:{each.line}: {each.rule}: {each.message}" for each in found.warnings
     )
-    if report.failure is not None:
-        raise InvalidRequest("\n".join((*lines, report.failure.message)), hint=report.failure.hint)
-    return BuildResult(
-        lines=lines or ("Check complete, no warnings found.",), warnings=len(report.warnings)
-    )
+    return lines, found.failure
 
 
 def is_strict(dockerfile: Dockerfile, build_args: Mapping[str, str]) -> bool:

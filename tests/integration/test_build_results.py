@@ -126,3 +126,12 @@ def test_the_linter_knows_the_variables_of_stored_images(builder, tmp_path):
     assert "'$KNOWN" not in said and "$PATH" not in said
     strict = "# check=error=true\nFROM envied\nMAINTAINER x"
     assert "MaintainerDeprecated" in fails(builder, tmp_path, strict)
+
+
+def test_a_build_ends_with_the_linters_remarks_unless_quiet_or_all_cached(builder, tmp_path):
+    text = "FROM busybox\nLABEL remarked on\nCOPY Dockerfile /\n"
+    said = build(builder, tmp_path, text)
+    assert "1 warning found:\n - Dockerfile:2: LegacyKeyValueFormat: " in said
+    assert "LegacyKeyValueFormat" not in build(builder, tmp_path, text)
+    assert build(builder, tmp_path, text, "--no-cache", "-q") == ""
+    assert "found" not in build(builder, tmp_path, f"# check=skip=all\n{text}", "--no-cache")
