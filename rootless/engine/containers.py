@@ -13,7 +13,7 @@ from rootless.runtime.journal import note_container
 from rootless.typed import TYPE_CHECKING, NamedTuple, cast
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator
 
     from rootless.engine import Engine
     from rootless.engine.container_requests import ListRequest, RemoveRequest
@@ -112,7 +112,12 @@ def remove(
                 f"container {container.name} is running",
                 hint=f"rootless stop {container.name}, or rm -f",
             )
+        lost = _is_lost(container)
         _kill(container)
+        if lost:  # its cgroup, too, is only found by looking at all
+            from rootless.engine.sweep import sweep_containers
+
+            sweep_containers(engine)
     drop(engine, container, volumes=volumes)
 
 
@@ -191,8 +196,34 @@ def _kill(container: Container) -> None:
     """End the container and wait until its supervisor has let go of it."""
     ask_to_end(container)
     while container.state() is not None:
-        signal_init(container, signal.SIGKILL)
+        if not signal_init(container, signal.SIGKILL) and _is_lost(container):
+            for pid in _holders(container):
+                os.kill(pid, signal.SIGKILL)  # the container's processes end with it
         wait_for_end(container, 0.5)
+
+
+def _is_lost(container: Container) -> bool:
+    """Whether nobody can read any more which process it is."""
+    try:
+        store.read_state(container.run_directory)
+    except NotFound:
+        return False
+    except StoreFailed:
+        return True
+    return False
+
+
+def _holders(container: Container) -> Iterator[int]:
+    """The processes of ours that have its lock open, which is whoever stands by it."""
+    lock = os.path.realpath(container.alive_lock)
+    for name in os.listdir("/proc"):
+        try:
+            fds = os.listdir(f"/proc/{name}/fd") if name.isdigit() else []
+            places = {os.readlink(f"/proc/{name}/fd/{fd}") for fd in fds}
+        except OSError:
+            continue  # somebody else's, or gone
+        if lock in places and int(name) != os.getpid():
+            yield int(name)
 
 
 def rename(engine: Engine, name: str, new_name: str) -> None:

@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.waiting import wait_until
+
 LISTS = (
     ("ps", "-a"),
     ("ps", "-a", "--format", "json"),
@@ -74,6 +76,18 @@ def test_a_damaged_container_is_named_and_the_others_are_listed(rootless, busybo
     assert "no container" in rootless.fails("inspect", "--type", "container", "hurt")
     rootless("volume", "rm", "kept")
     rootless("volume", "prune", "-f")
+
+
+@pytest.mark.parametrize("content", ["", '{"pid', "[]"])
+def test_a_container_of_which_nobody_knows_the_process_is_removed(rootless, busybox, content):
+    made = ("run", "-d", "--name", "lost", "--network", "none", busybox, "sleep", "1000")
+    hurt = rootless(*made).stdout.strip()
+    init = int(rootless("inspect", "-f", "{{.State.Pid}}", "lost").stdout)
+    Path(rootless.home, "run", "containers", hurt, "state.json").write_text(content)
+    assert "lost" in rootless("ps").stdout
+    rootless("rm", "-f", "lost", timeout_s=30)
+    wait_until(lambda: not os.path.exists(f"/proc/{init}"), "the end of its process")
+    assert rootless("ps", "-aq", "--filter", "name=lost").stdout == ""
 
 
 def test_all_containers_are_removed_damaged_or_not(fresh_rootless, images):
