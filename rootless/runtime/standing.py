@@ -268,6 +268,8 @@ class Standing:
             self.network_fds = ()
             network = container.read_state(self.place.run_directory)["network"]
             self.change_state({"network": {**network, "broken": reason}})
+            end = "\n" if self.terminal < 0 else "\r\n"
+            self.clients.send(attach.STDERR, f"Warning: {reason}{end}".encode())
 
     def _read_output(self, fd: int) -> bool:
         """Pass one chunk on; False when there was none."""

@@ -178,6 +178,23 @@ def test_a_helper_that_was_killed_is_named_by_inspect(rootless, busybox, server,
     assert field("Broken") == ""
 
 
+@pytest.mark.parametrize("flags", [(), ("--rm",)])
+def test_who_watches_a_container_is_told_that_its_network_broke(
+    rootless, busybox, server, needs_tun, flags
+):
+    watching = rootless.start("run", "--name", server, *flags, busybox, "sleep", "30")
+    pid = ("inspect", "-f", "{{.NetworkSettings.HelperPid}}", server)
+
+    def helper() -> int:
+        return int(rootless(*pid, check=False).stdout or 0)
+
+    wait_until(lambda: helper() > 1, "the helper")
+    os.kill(helper(), signal.SIGKILL)
+    assert b"has ended: the container is cut off" in watching.stderr.readline()
+    rootless("rm", "-f", server)
+    watching.communicate(timeout=30)
+
+
 def test_names_can_be_added_and_resolvers_chosen(rootless, busybox):
     flags = ("--network", "none", "--add-host", "db:10.1.2.3", "--dns", "10.9.9.9")
     more = ("--dns-search", "lan", "--dns-option", "ndots:2", "--hostname", "me")
