@@ -16,7 +16,7 @@ from rootless.runtime.journal import note
 from rootless.typed import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from rootless.engine import Engine
     from rootless.engine.network_requests import (
@@ -128,33 +128,38 @@ def _pair(text: str) -> tuple[str, str]:
 
 def list_networks(engine: Engine, request: NetworkListRequest) -> list[NetworkRecord]:
     """The networks that pass all filters: name, id, driver, internal, label, dangling."""
+    tests = [_filter(engine, each) for each in request.filter]
     return [
         record
         for record in records.read_all(engine.paths.networks, engine.damaged)
-        if all(_passes(engine, record, *_pair(each)) for each in request.filter)
+        if all(test(record) for test in tests)
     ]
 
 
-def _passes(engine: Engine, record: NetworkRecord, key: str, value: str) -> bool:
+def _filter(engine: Engine, text: str) -> Callable[[NetworkRecord], bool]:
+    key, value = _pair(text)
     match key:
         case "name":
-            return value in record["name"]
+            return lambda record: value in record["name"]
         case "id":
-            return record["id"].startswith(value)
+            return lambda record: record["id"].startswith(value)
         case "driver":
-            return record["driver"] == value
+            return lambda record: record["driver"] == value
         case "internal":
-            return record["internal"] == truth(value)
+            internal = truth(value)
+            return lambda record: record["internal"] == internal
         case "label":
-            return has(record["labels"], value)
+            return lambda record: has(record["labels"], value)
         case "label!":
-            return not _passes(engine, record, "label", value)
+            return lambda record: not has(record["labels"], value)
         case "until":
             from rootless.image.times import parse_since, parse_time
 
-            return parse_time(record["created"]) < parse_since(value, now_s=None)
+            bound = parse_since(value, now_s=None)
+            return lambda record: parse_time(record["created"]) < bound
         case "dangling":
-            return (not users(engine, record["name"])) == truth(value)
+            dangling = truth(value)
+            return lambda record: (not users(engine, record["name"])) == dangling
     raise InvalidRequest(
         f"unknown filter {key!r}",
         hint="name, id, driver, internal, label, label!, until or dangling",
@@ -228,12 +233,11 @@ def _remove_users(engine: Engine, name: str) -> None:
 
 def prune(engine: Engine, filters: tuple[str, ...] = ()) -> list[str]:
     """Remove all networks that no container uses; their names."""
+    tests = [_filter(engine, each) for each in filters]
     removed = []
     with _locked(engine) as directory:
         for record in records.read_all(directory):
-            if all(_passes(engine, record, *_pair(each)) for each in filters) and not users(
-                engine, record["name"]
-            ):
+            if all(test(record) for test in tests) and not users(engine, record["name"]):
                 records.remove(directory, record["name"])
                 removed.append(record["name"])
                 note(engine.paths, "network", "remove", id=record["id"], name=record["name"])

@@ -110,9 +110,11 @@ def _filter(text: str) -> Callable[[ListedVolume], bool]:
         case "scope":
             return lambda each: value == "local"
         case "dangling":
-            return lambda each: (not each.containers) == truth(value)
+            dangling = truth(value)
+            return lambda each: (not each.containers) == dangling
         case "anonymous":
-            return lambda each: each.volume.anonymous == truth(value)
+            anonymous = truth(value)
+            return lambda each: each.volume.anonymous == anonymous
         case "until":
             from rootless.image.times import parse_since, parse_time
 

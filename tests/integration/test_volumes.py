@@ -87,6 +87,10 @@ def test_listing_filters_and_formats(store, images):
         "one", "two", anonymous
     }  # fmt: skip
     assert "unknown filter" in store.fails("volume", "ls", "-f", "colour=red")
+    assert "neither true nor false" in store.fails(
+        "volume", "prune", "-f", "--filter", "anonymous=yes"
+    )
+    assert "neither true nor false" in store.fails("network", "ls", "-f", "internal=yes")
     assert store("ps", "-aq", "-f", "volume=two").stdout != ""
     assert store("volume", "exists", "one").exit_code == 0
     assert store("volume", "exists", "three", check=False).exit_code == 1
