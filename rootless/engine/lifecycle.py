@@ -48,6 +48,7 @@ def run_monitored(
     outcome = _session(
         prepared.container,
         ours,
+        terminal=prepared.plan.process.terminal,  # it may be gone by now, with its documents
         interactive=request.interactive,
         detach_keys=request.detach_keys,
         sig_proxy=request.sig_proxy,
@@ -134,6 +135,7 @@ def _session(
     container: Container,
     endpoint: socket,
     *,
+    terminal: bool,
     interactive: bool,
     detach_keys: str | None,
     sig_proxy: bool,
@@ -143,7 +145,7 @@ def _session(
 
     return Session(
         endpoint,
-        terminal=container.spec()["process"].get("terminal", False),
+        terminal=terminal,
         interactive=interactive,
         detach_keys=DETACH_KEYS if detach_keys is None else detach_keys,
         send_signal=forward if sig_proxy else None,
@@ -187,6 +189,7 @@ def start(engine: Engine, request: StartRequest) -> tuple[list[str], int]:
         session = _session(
             container,
             ours,
+            terminal=prepared.plan.process.terminal,
             interactive=request.interactive,
             detach_keys=request.detach_keys,
             sig_proxy=request.sig_proxy,
@@ -211,6 +214,7 @@ def _start_held(container: Container, request: StartRequest) -> int:
         session = _session(
             container,
             connect(container, protocol.WANTS_OUTPUT | protocol.GIVES_INPUT),
+            terminal=_has_terminal(container),
             interactive=request.interactive,
             detach_keys=request.detach_keys,
             sig_proxy=request.sig_proxy,
@@ -249,6 +253,10 @@ def _once_more(engine: Engine, container: Container) -> Prepared:
     return prepare(engine, container)
 
 
+def _has_terminal(container: Container) -> bool:
+    return container.spec()["process"].get("terminal", False)
+
+
 def attach(
     engine: Engine,
     name: str,
@@ -265,6 +273,7 @@ def attach(
     session = _session(
         container,
         endpoint,
+        terminal=_has_terminal(container),
         interactive=interactive,
         detach_keys=detach_keys,
         sig_proxy=sig_proxy,
