@@ -31,7 +31,7 @@ def copy_step(instruction: Copy | Add, *, cwd: str, find_tree: Callable[[str], T
         else _copy_sources(instruction, find_tree)
     )
     inline = tuple(InlineContent(each.path, each.content) for each in instruction.inline)
-    step = CopyStep(
+    return CopyStep(
         title=instruction.origin.source,
         line=instruction.origin.line,
         sources=(*sources, *inline),
@@ -42,17 +42,6 @@ def copy_step(instruction: Copy | Add, *, cwd: str, find_tree: Callable[[str], T
         parents=isinstance(instruction, Copy) and instruction.parents,
         excludes=instruction.excludes,
     )
-    if count_of(step.sources) > 1 and not step.target.endswith("/"):
-        raise InvalidRequest(
-            f"{type(instruction).__name__.upper()} of several sources needs a directory",
-            hint=f"write {instruction.target}/",
-        )
-    return step
-
-
-def count_of(sources: tuple[Source, ...]) -> int:
-    """How many sources were written."""
-    return sum(len(each.patterns) if isinstance(each, TreeFiles) else 1 for each in sources)
 
 
 def target_path(target: str, cwd: str) -> str:

@@ -9,6 +9,7 @@ from rootless.build.permissions import parse_mode
 from rootless.build.placement import Placement, joined
 from rootless.build.selection import Item, View, describe, select, walk
 from rootless.build.unpack import unpack_archive
+from rootless.errors import BuildFailed
 from rootless.storage.attributes import Owners
 from rootless.typed import TYPE_CHECKING, NamedTuple, TypeAlias
 
@@ -75,6 +76,7 @@ def perform(job: CopyJob, root: int, id_map: IdMap, owner_root: int | None = Non
         mtime=job.mtime,
     )
     copier = _Copier(job, placement)
+    copier.check()
     for origin in job.origins:
         copier.copy(origin)
     placement.finish()
@@ -86,6 +88,18 @@ class _Copier:
         self._job = job
         self._placement = placement
         self._into_directory = job.target.endswith("/")
+
+    def check(self) -> None:
+        """Without a slash, several sources need a directory that is there: each would replace the last."""
+        origins = self._job.origins
+        count = sum(len(each.patterns) if isinstance(each, FromTree) else 1 for each in origins)
+        if count < 2 or self._into_directory:
+            return
+        if not self._placement.is_directory(self._placement.resolve(self._job.target)):
+            target = self._job.target
+            raise BuildFailed(
+                f"several sources need a directory, and {target} is none", hint=f"write {target}/"
+            )
 
     def copy(self, origin: Origin) -> None:
         match origin:
@@ -120,6 +134,7 @@ class _Copier:
         if unpack and not item.is_directory and self._unpack_item(view, item):
             return
         base = self._directory_of() if item.is_directory else self._place_of(item.name)
+        self._placement.forget_links()
         for entry in walk(view, item, self._job.excludes):
             place_entry(self._placement, view, entry, joined(base, entry.path))
 

@@ -109,6 +109,10 @@ class Placement:
             elif not S_ISDIR(status.st_mode):
                 raise BuildFailed(f"/{here} is not a directory")
 
+    def forget_links(self) -> None:
+        """Hard links are kept within one source, as docker does: two may put files in one place."""
+        self._links.clear()
+
     def clear(self, path: str) -> None:
         """Make way for something that is not a directory."""
         status = self.status(path)

@@ -8,7 +8,7 @@ import tarfile
 
 import pytest
 
-from tests.support.builds import build, fails
+from tests.support.builds import build, fails, image
 from tests.support.terminal import Terminal
 
 HEALTHY = (
@@ -135,3 +135,22 @@ def test_a_build_ends_with_the_linters_remarks_unless_quiet_or_all_cached(builde
     assert "LegacyKeyValueFormat" not in build(builder, tmp_path, text)
     assert build(builder, tmp_path, text, "--no-cache", "-q") == ""
     assert "found" not in build(builder, tmp_path, f"# check=skip=all\n{text}", "--no-cache")
+
+
+def test_several_sources_go_into_a_directory_that_is_there(builder, tmp_path):
+    for name in ("a", "b"):
+        (tmp_path / name).write_text(name)
+    build(builder, tmp_path, "FROM busybox\nRUN mkdir /d\nCOPY a b /d")
+    assert {"d/a", "d/b"} <= set(image(builder).tree)
+    said = fails(builder, tmp_path, "FROM busybox\nCOPY a b /none")
+    assert "Dockerfile:2: several sources need a directory, and /none is none" in said
+
+
+def test_hard_links_among_files_that_replace_one_another(builder, tmp_path):
+    text = (
+        "FROM busybox AS s\nRUN mkdir -p /s/a /s/b /s/c"
+        " && echo 1 > /s/a/f && ln /s/a/f /s/z && ln /s/a/f /s/c/f && echo 2 > /s/b/f\n"
+        "FROM busybox\nCOPY --from=s /s/a /s/b /s/z /t/\nCOPY --from=s /s/a /s/c /s/z /u/\n"
+        'RUN test "$(cat /t/f /t/z)" = "$(printf "2\\n1")" && test "$(cat /u/f /u/z)" = "$(printf "1\\n1")"'
+    )
+    build(builder, tmp_path, text)
