@@ -126,12 +126,6 @@ def test_a_taken_port_is_an_error_before_anything_starts(rootless, busybox, held
     assert "late" not in rootless("ps", "-a").stdout
 
 
-def test_ports_without_a_network_are_an_error(rootless, busybox):
-    assert "publish" in rootless.fails(
-        "run", "--rm", "--network", "none", "-p", "8080:80", busybox, "true"
-    )
-
-
 def test_ports_on_the_hosts_network_are_discarded_and_it_is_said(rootless, busybox, held):
     port = held.getsockname()[1]  # that it is taken is none of our business
     result = rootless("run", "--rm", "--network", "host", "-p", f"{port}:80", busybox, "true")
