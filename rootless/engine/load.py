@@ -168,7 +168,12 @@ def _load_spool(engine: Engine, spool: archive.Spool, report: Report) -> tuple[L
     if not archive.is_layout(spool):
         return tuple(_load_docker(engine, each, report) for each in archive.docker_images(spool))
     index = parse_index(spool.document("index.json") or b"", name="index.json of the archive")
-    familiar = _docker_names(spool)
+    # Two images may have one config: a name that an entry claims is no other entry's.
+    claimed = {name for each in index["manifests"] for name in archive.names_of(each)}
+    familiar = {
+        config: tuple(each for each in names if each not in claimed)
+        for config, names in _docker_names(spool).items()
+    }
 
     def read(descriptor: Descriptor) -> bytes:
         if engine.layout.has_blob(descriptor["digest"]):
@@ -212,7 +217,10 @@ def _load_directory(engine: Engine, path: str, report: Report) -> tuple[Loaded, 
     """A layout directory stays as it is: its blobs are copied."""
     other = Layout(path)
     if not os.path.exists(f"{path}/oci-layout"):
-        raise InvalidRequest(f"{path} is not an OCI image layout", hint="it has no file oci-layout")
+        raise InvalidRequest(
+            f"{path} is not an OCI image layout",
+            hint=f"it has no file oci-layout; a dir: of skopeo becomes one by: skopeo copy dir:{path} oci:NEW:latest",
+        )
     with files.scratch(engine.paths.scratch, "load") as scratch, engine.use_store():
 
         def find(digest: str) -> str | None:

@@ -52,6 +52,21 @@ def test_save_and_load_keep_every_digest(
         assert second("run", "--rm", "--network", "none", name, "echo", "hi").stdout == "hi\n"
 
 
+def test_images_of_one_config_keep_their_own_manifests(
+    rootless: Rootless, second: Rootless, images: Images, tmp_path
+):
+    names = [images.busybox, images.busybox_zstd]
+    for name in names:
+        rootless("pull", "-q", name)
+    assert id_of(rootless, names[0]) == id_of(rootless, names[1])
+    assert digest_of(rootless, names[0]) != digest_of(rootless, names[1])
+    rootless("save", "-o", str(tmp_path / "saved"), *names)
+    loaded = second("load", "-i", str(tmp_path / "saved")).stdout.splitlines()
+    assert len(loaded) == len(set(loaded)) == len(names)
+    for name in names:
+        assert digest_of(second, name) == digest_of(rootless, name)
+
+
 def test_archives_go_through_pipes_compressed_or_not(
     rootless: Rootless, second: Rootless, images: Images, tmp_path
 ):
