@@ -192,6 +192,8 @@ ALIASES: dict[str, str] = {
 }
 # What others have and we cannot, with the reason.
 REFUSED: dict[str, str] = {
+    "builder prune": "rootless system prune removes what no build can use, with -a the whole cache",
+    "buildx prune": "rootless system prune removes what no build can use, with -a the whole cache",
     "network reload": "no firewall rules are ours to write anew; restart connects a container again",
     "network update": "it sets resolvers of a network; --dns gives them to a container",
     "volume reload": "no plugins keep volumes, so there are none to ask",
@@ -216,6 +218,28 @@ def verbs(noun: str) -> dict[str, str]:
         if alias.startswith(f"{noun} ") and name in COMMANDS:
             found[alias.partition(" ")[2]] = name
     return dict(sorted(found.items()))
+
+
+# Commands of docker and podman that have no counterpart, and what does their work.
+_ELSEWHERE = {
+    "pod": "there are no pods: --network container:NAME shares a network",
+    "compose": "containers on a network of yours find each other by name: rootless network create",
+    "kube": "rootless generate systemd and rootless generate quadlet keep containers as services",
+    **dict.fromkeys(
+        ("swarm", "service", "stack", "node", "context", "machine"), "there is no daemon"
+    ),
+}
+# What docker and podman take before the command.
+_GLOBAL_FLAGS = {
+    "--root": "set ROOTLESS_HOME to a directory",
+    "--runroot": "set ROOTLESS_HOME to a directory",
+    "--storage-driver": "set ROOTLESS_STORAGE_DRIVER to overlay, fuse-overlayfs or vfs",
+    **dict.fromkeys(("-D", "--debug", "--log-level"), "set ROOTLESS_DEBUG=1"),
+    **dict.fromkeys(
+        ("-H", "--host", "-c", "--context", "-r", "--remote", "--url", "--connection"),
+        "there is no daemon to choose: everything happens on this host",
+    ),
+}
 
 
 def resolve(argv: Sequence[str]) -> tuple[str, Sequence[str]]:
@@ -253,7 +277,11 @@ def _resolve_noun(noun: str, argv: Sequence[str]) -> tuple[str, Sequence[str]]:
 def unknown_command(name: str) -> InvalidRequest:
     """The error that suggests the nearest command."""
     if name.startswith("-"):
-        return InvalidRequest(f"rootless has no flag {name}", hint="flags follow the command")
+        flag = name.partition("=")[0]
+        remedy = _GLOBAL_FLAGS.get(flag, "flags follow the command")
+        return InvalidRequest(f"rootless has no flag {flag}", hint=remedy)
+    if reason := _ELSEWHERE.get(name):
+        return InvalidRequest(f"rootless has no command {name}", hint=reason)
     near = _nearest(name, [*COMMANDS, *NOUNS])
     hint = f"did you mean rootless {near}?" if near else "rootless --help lists the commands"
     return InvalidRequest(f"rootless has no command {name}", hint=hint)

@@ -57,6 +57,7 @@ def ensure(
     """
     if policy not in POLICIES:
         raise InvalidRequest(f"no pull policy {policy!r}", hint=f"one of {', '.join(POLICIES)}")
+    reference = reference.removeprefix("docker://")
     image = None
     if policy != "always":
         try:

@@ -21,6 +21,7 @@ from rootless.image.platforms import (
     platform_of_machine,
     platform_text,
 )
+from rootless.image.reference import registry_name
 from rootless.registry import policy
 from rootless.registry.part import StalePart
 from rootless.registry.transfer import Fetch, Job
@@ -77,6 +78,7 @@ def pull(engine: Engine, request: PullRequest, report: Report = ignore) -> tuple
     image is stored but what a later pull can go on with.
     """
     engine.tell_store(report)
+    request = request._replace(reference=registry_name(request.reference))
     candidates = registries.load(engine).candidates(request.reference)
     if not request.all_tags:
         return (_pull_one(engine, candidates, request, report),)

@@ -19,7 +19,7 @@ from rootless.image.documents import (
     parse_manifest,
     to_json,
 )
-from rootless.image.reference import parse_reference
+from rootless.image.reference import parse_reference, registry_name
 from rootless.registry import signing
 from rootless.registry.upload import Upload, file_blob
 from rootless.runtime.journal import note
@@ -135,7 +135,7 @@ def _target(request: PushRequest, entry: Entry) -> Reference:
             f"{request.source} has no name to push it under",
             hint=f"rootless push {request.source} REGISTRY/NAME",
         )
-    name = name.removeprefix("docker://")
+    name = registry_name(name)
     reference = parse_reference(name)
     if reference.registry == "localhost":
         raise InvalidRequest(

@@ -14,6 +14,15 @@ DEFAULT_TAG = "latest"
 _OFFICIAL = "library/"
 _NAME_LIMIT = 255
 _TAG_LIMIT = 128
+# The transports of podman and skopeo (containers-transports(5)) that need no registry.
+_NO_REGISTRIES = (
+    "oci",
+    "oci-archive",
+    "dir",
+    "docker-archive",
+    "docker-daemon",
+    "containers-storage",
+)
 
 _LOWER = frozenset("abcdefghijklmnopqrstuvwxyz0123456789")
 _WORD = _LOWER | frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZ_")
@@ -86,6 +95,20 @@ def parse_reference(text: str) -> Reference:
     if tag is None and digest is None:
         tag = DEFAULT_TAG
     return Reference(registry, repository, tag=tag, digest=digest)
+
+
+def registry_name(text: str) -> str:
+    """What podman and skopeo write as ``docker://NAME``.
+
+    Raises InvalidRequest for their other transports, which would be read as a name and a tag.
+    """
+    transport, colon, _ = text.partition(":")
+    if colon and transport in _NO_REGISTRIES:
+        raise InvalidRequest(
+            f"{text} is not at a registry",
+            hint="rootless load -i FILE reads archives and layouts, rootless save -o FILE writes them",
+        )
+    return text.removeprefix("docker://")
 
 
 def split_registry(name: str) -> tuple[str, str]:

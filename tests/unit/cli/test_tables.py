@@ -83,6 +83,9 @@ def test_aliases_lead_to_commands_and_nouns_are_known():
     [
         (["versoin"], "did you mean rootless version?"),
         (["--bug"], "flags follow the command"),
+        (["--root", "/x", "ps"], "set ROOTLESS_HOME to a directory"),
+        (["--log-level=debug", "ps"], "set ROOTLESS_DEBUG=1"),
+        (["swarm", "init"], "there is no daemon"),
         (["image", "zzz"], "rootless image lists them"),
         (["image", "tre"], "did you mean rootless image tree?"),
         (["imag", "ls"], "did you mean rootless image?"),

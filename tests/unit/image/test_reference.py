@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rootless.errors import InvalidRequest
-from rootless.image.reference import Reference, is_qualified, parse_reference
+from rootless.image.reference import Reference, is_qualified, parse_reference, registry_name
 
 HEX = "0123456789abcdef" * 4
 DIGEST = f"sha256:{HEX}"
@@ -64,6 +64,14 @@ def test_a_reference_has_one_canonical_and_one_familiar_form(text, canonical, fa
 def test_a_bad_reference_is_refused_with_the_reason(text, problem):
     with pytest.raises(InvalidRequest, match=problem):
         parse_reference(text)
+
+
+def test_the_transport_of_a_registry_is_understood_and_others_are_no_names():
+    assert registry_name("docker://alpine:3.19") == "alpine:3.19"
+    assert registry_name("oci/runtime:1") == "oci/runtime:1"
+    for text in ("dir:out", "oci:out:latest", "docker-archive:a.tar"):
+        with pytest.raises(InvalidRequest, match="is not at a registry"):
+            registry_name(text)
 
 
 def test_the_digest_is_what_the_registry_is_asked_for():
