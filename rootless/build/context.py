@@ -79,7 +79,7 @@ def find_dockerfile(directory: str, name: str | None) -> str:
             return path
     raise NotFound(
         f"no {os.path.basename(candidates[0])} in {os.path.dirname(candidates[0])}",
-        hint="name it with -f",
+        hint="name it with -f" if name is None else "-f FILE is looked for from where you are",
     )
 
 

@@ -116,7 +116,9 @@ class Authorizer:
             )
         return RegistryDenied(
             f"{host} refuses the credentials of {self._credential.source}",
-            hint=f"rootless login {host}",
+            hint="the name or the password is wrong, or may not do this"
+            if self._credential.source.startswith("--")
+            else f"rootless login {host}",
         )
 
     # -- tokens --------------------------------------------------------------------------------

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import os
+import sys
 
 from rootless import files
 from rootless.errors import HostLacks, InvalidRequest, NotFound, Unsupported
@@ -27,7 +28,8 @@ def load_key(path: str, passphrase: bytes | None) -> Any:
         from cryptography.hazmat.primitives.serialization import load_pem_private_key
     except ImportError:
         raise HostLacks(
-            "signing needs the package cryptography", hint="pip install 'rootless[sigstore]'"
+            "signing needs the package cryptography",
+            hint=f"{sys.executable} -m pip install cryptography",
         ) from None
     try:
         text = files.read_bytes(path)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import sys
 
 from rootless.errors import (
     HostLacks,
@@ -133,7 +134,7 @@ def _public_key(text: bytes, path: str) -> Any:
     except ImportError:
         raise HostLacks(
             f"{path} asks for signatures, which need the package cryptography",
-            hint="pip install 'rootless[sigstore]'",
+            hint=f"{sys.executable} -m pip install cryptography",
         ) from None
     try:
         return load_pem_public_key(text)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import select
+import sys
 import time
 
 from rootless import files
@@ -129,7 +130,7 @@ class _Bus:
         except ImportError:
             raise HostLacks(
                 "limits need a scope of systemd here, and the Python package jeepney is missing",
-                hint="pip install 'rootless[systemd]', or start it with:"
+                hint=f"{sys.executable} -m pip install jeepney, or start it with:"
                 " systemd-run --user --scope -p Delegate=yes rootless ...",
             ) from None
         try:

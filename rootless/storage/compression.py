@@ -6,6 +6,7 @@ All of the heavy calls release the GIL, so a thread that decompresses runs besid
 from __future__ import annotations
 
 import os
+import sys
 import zlib
 from functools import partial
 
@@ -203,5 +204,6 @@ def zstd() -> ModuleType:
         except ImportError:
             continue
     raise HostLacks(
-        "zstd needs Python 3.14 or a package for it", hint="pip install 'rootless[zstd]'"
+        "zstd needs Python 3.14 or a package for it",
+        hint=f"{sys.executable} -m pip install zstandard",
     )
