@@ -135,8 +135,8 @@ def status_text(listed: Listed) -> str:
         elapsed = time.time() - seconds_since_1970(last["finished"])
         return f"Exited ({last.get('exit_code', 0)}) {ago(elapsed)}"
     started = listed.state.get("started")
-    if listed.status == "restarting":
-        return "Restarting"
+    if listed.status in ("restarting", "initialized"):
+        return listed.status.capitalize()
     if started is None:
         return "Created"
     text = f"Up {human_duration(time.time() - seconds_since_1970(started))}"

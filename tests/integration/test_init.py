@@ -37,8 +37,8 @@ def test_the_program_waits_for_start(rootless, initialized):
     found = state(rootless, name)
     assert (found["Status"], found["Running"]) == ("initialized", False)
     assert os.path.exists(f"/proc/{found['Pid']}")
-    shown = rootless("ps", "-a", "--filter", "status=initialized", "--format", "{{.Names}}").stdout
-    assert shown == f"{name}\n"
+    shown = rootless("ps", "-a", "--filter", "status=initialized", "--format", "{{.Status}}").stdout
+    assert shown == "Initialized\n"
     assert rootless("logs", name).stdout == ""
     assert "is not running" in rootless.fails("exec", name, "true")
     assert "is initialized" in rootless.fails("init", name)
