@@ -27,6 +27,8 @@ _PR_SET_NO_NEW_PRIVS = 38
 _SECCOMP_SET_MODE_FILTER = 1
 _FLAG_NEW_LISTENER, _FLAG_WAIT_KILLABLE = 8, 32
 
+_ARG_START, _ARG_END = 48 - 3, 49 - 3  # proc_pid_stat(5) counts from 1; two come before the state
+
 _SYS_SECCOMP = {"x86_64": 317}.get(os.uname().machine, 277)
 _SYS_CLOSE_RANGE = 436
 _SYS_KEYCTL = {"x86_64": 250, "ppc64le": 271, "s390x": 280}.get(os.uname().machine, 219)
@@ -34,6 +36,8 @@ _KEYCTL_JOIN_SESSION_KEYRING = 1
 
 _prctl = function("prctl", c_int, c_ulong, c_ulong, c_ulong, c_ulong)
 _prctl_name = function("prctl", c_int, c_char_p, c_ulong, c_ulong, c_ulong)
+_memset = function("memset", c_void_p, c_int, c_ulong)
+_memcpy = function("memcpy", c_void_p, c_char_p, c_ulong)
 _close_range = system_call(_SYS_CLOSE_RANGE, c_uint, c_uint, c_uint)
 _keyctl = system_call(_SYS_KEYCTL, c_int, c_char_p)
 
@@ -63,6 +67,20 @@ def keep_capabilities() -> None:
 def set_name(name: str) -> None:
     """The name that ps(1) shows for this thread, cut to 15 bytes."""
     _prctl_name(_PR_SET_NAME, name.encode()[:15], 0, 0, 0)
+
+
+def hide_command_line(shown: bytes) -> None:
+    """Let ``shown`` be all that /proc/PID/cmdline says, which anybody may read, of this process.
+
+    Since the fork the page is our own: the parent's stays.
+    """
+    fd = os.open("/proc/self/stat", os.O_RDONLY | os.O_CLOEXEC)
+    fields = os.read(fd, 4096).rpartition(b") ")[2].split()
+    os.close(fd)
+    start, end = int(fields[_ARG_START]), int(fields[_ARG_END])
+    if 0 < start < end:
+        _memset(start, 0, end - start)
+        _memcpy(start, shown, min(len(shown), end - start - 1))
 
 
 def become_subreaper() -> None:

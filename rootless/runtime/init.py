@@ -9,7 +9,7 @@ from __future__ import annotations
 import errno
 import os
 
-from rootless.kernel import link, trace
+from rootless.kernel import link, process, trace
 from rootless.lean import signal
 from rootless.typed import TYPE_CHECKING
 
@@ -39,6 +39,7 @@ def fork_program(channel: socket, *, terminal: bool, look: bool) -> None:
         return
     if look:
         _look(pid)
+    process.set_name("rootless:[init]")
     channel.close()
     for fd in (0, 1, 2):
         os.close(fd)

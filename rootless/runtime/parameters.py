@@ -144,7 +144,8 @@ def parse_ulimits(
         if ceiling != UNLIMITED and (limit.hard == UNLIMITED or limit.hard > ceiling):
             raise Unsupported(
                 f"{text!r} is above your own hard limit, which is {ceiling}",
-                hint="an administrator can raise it (limits.conf, or LimitNOFILE= of user@.service)",
+                hint="an administrator can raise it: limits.conf, or"
+                f" Limit{limit.type.removeprefix('RLIMIT_')}= of user@.service",
             )
         limits[limit.type] = limit
     return tuple(limits.values())

@@ -47,8 +47,7 @@ def run(
         process.set_parent_death_signal(_SIGKILL)
         process.set_name("rootless:[stage]")
         fds = [(os.open(path, os.O_RDONLY | os.O_CLOEXEC), kind) for kind, path in plan.join]
-        if plan.hide:  # others can see this process as soon as it is in their pid namespace
-            process.set_dumpable(False)
+        _hide(plan)
         root = Root()
         supervisor = shower = 0
         unshare = plan.unshare
@@ -87,6 +86,15 @@ def run(
         _report(channel, step, 0)
     finally:
         os._exit(125)
+
+
+def _hide(plan: LaunchPlan) -> None:
+    """Others can see this process as soon as it is in their pid namespace, or while it is their init."""
+    if plan.hide:
+        process.set_dumpable(False)
+    if plan.hide or plan.process.init:
+        # What the caller typed, secrets included, is nobody's there.
+        process.hide_command_line(b"rootless-init" if plan.process.init else b"rootless")
 
 
 def _report(channel: socket, step: int, error: int) -> None:

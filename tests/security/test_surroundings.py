@@ -45,6 +45,24 @@ def test_row_19_environment_is_the_image_and_the_options(inside: Inside, running
     assert "leak" not in output
 
 
+def test_row_19_nobody_inside_reads_what_the_caller_typed(rootless: Rootless, busybox: str):
+    """A process that joins, or stays as init, shows nothing of its command line, which anybody may read."""
+    words = ("--env", "PASSWORD=hidden")
+    line = "tr '\\0' ' ' </proc/1/cmdline; cat /proc/1/comm; cat /proc/1/environ 2>&1; true"
+    said = rootless("run", "--rm", "--network=none", "--init", *words, busybox, "sh", "-c", line)
+    assert said.stdout.split()[:2] == ["rootless-init", "rootless:[init]"]
+    assert "hidden" not in said.stdout
+    watch = "while :; do cat /proc/[0-9]*/cmdline 2>/dev/null | tr '\\0' ' ' | grep -o 'PASSWORD=[h]idden'; done"
+    start = ("run", "-d", "--name", "watching", "--network=none", busybox, "sh", "-c", watch)
+    rootless(*start)
+    try:
+        for _ in range(5):
+            rootless("exec", *words, "watching", "true")
+        assert rootless("logs", "watching").stdout == ""
+    finally:
+        rootless("rm", "-f", "-t", "0", "watching")
+
+
 def test_row_19_no_process_of_ours_keeps_what_another_container_was_given(
     inside: Inside, running: str
 ):
