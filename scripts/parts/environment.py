@@ -4,7 +4,7 @@ Debian splits ensurepip from Python (package python3-venv), and a user without s
 The environment itself never needs it; only pip comes that way, and there are others: ``find_pip``.
 Standard library only, for it runs before anything is installed.
 
-    python3 scripts/parts/environment.py DIRECTORY [--project] [--group NAME ...]
+    python3 scripts/parts/environment.py DIRECTORY [--project] [--group NAME ...] [--extra NAME ...]
 """
 
 from __future__ import annotations
@@ -37,12 +37,13 @@ def main() -> None:
     parser.add_argument("--project", action="store_true", help="install rootless itself, too")
     parser.add_argument("--only-project", action="store_true", help="(re)install rootless, no more")
     parser.add_argument("--group", action="append", default=[], help="a dependency group")
+    parser.add_argument("--extra", action="append", default=[], help="optional: if it can be had")
     options = parser.parse_args()
     try:
         if options.only_project:
             install_again(options.directory)
             return
-        make(options.directory, options.group, project=options.project)
+        make(options.directory, options.group, options.extra, project=options.project)
     except subprocess.CalledProcessError as error:
         sys.exit(
             f"cannot install into {options.directory}: exit status {error.returncode}, see above"
@@ -51,11 +52,11 @@ def main() -> None:
         sys.exit(f"cannot make a virtual environment in {options.directory}: {error}")
 
 
-def make(directory: Path, groups: list[str], *, project: bool) -> None:
+def make(directory: Path, groups: list[str], extras: list[str], *, project: bool) -> None:
     """Make or refresh the environment; nothing happens when the requirements are the same."""
-    wanted = requirements(groups)
+    wanted, optional = requirements(groups), optional_requirements(extras)
     # The path counts: an environment holds absolute paths, and so does an installed project.
-    stamp = "\n".join([sys.version, str(directory), str(CHECKOUT) * project, *wanted])
+    stamp = "\n".join([sys.version, str(directory), str(CHECKOUT) * project, *wanted, *optional])
     stamp_file = directory / STAMP
     if stamp_file.exists() and stamp_file.read_text(encoding="utf-8") == stamp:
         return
@@ -66,6 +67,11 @@ def make(directory: Path, groups: list[str], *, project: bool) -> None:
         # What is installed must not depend on where somebody's Python puts user packages.
         environment = {**os.environ, "PIP_USER": "0", "PIP_ROOT_USER_ACTION": "ignore"}
         subprocess.run([*install, "pip", *wanted], check=True, env=environment)
+        for (
+            each
+        ) in optional:  # one by one: what is not there for this Python must not stop the others
+            if subprocess.run([*install, each], check=False, env=environment).returncode:
+                print(f"# going on without {each}", file=sys.stderr)
         if project:
             install_project(install, Path(scratch), environment)
     stamp_file.write_text(stamp, encoding="utf-8")
@@ -86,6 +92,13 @@ def requirements(groups: list[str]) -> list[str]:
     for name in groups:
         wanted += document["dependency-groups"][name]
     return wanted
+
+
+def optional_requirements(extras: list[str]) -> list[str]:
+    """What these extras of the project add, from pyproject.toml."""
+    document = tomllib.loads((CHECKOUT / "pyproject.toml").read_text(encoding="utf-8"))
+    known = document["project"]["optional-dependencies"]
+    return [each for name in extras for each in known[name]]
 
 
 def install_project(install: list[str], scratch: Path, environment: dict[str, str]) -> None:
