@@ -13,7 +13,7 @@ from rootless import files
 from rootless.errors import RootlessError
 from rootless.kernel import process
 from rootless.lean import signal
-from rootless.runtime import attach, launch, notify
+from rootless.runtime import attach, end_of_input, launch, notify
 from rootless.runtime import container as store
 from rootless.runtime.health import Health, HealthOptions
 from rootless.runtime.journal import note_container
@@ -280,6 +280,7 @@ class Monitor:
         """Pipes for init, or nothing where a terminal replaces them; theirs as a tuple."""
         standing = self.standing
         standing.stdin_ends = False
+        standing.repeat = end_of_input.NEVER
         if self.watch.plan.process.terminal:
             null = os.open("/dev/null", os.O_RDWR | os.O_CLOEXEC)
             return null, null, null

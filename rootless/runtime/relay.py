@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import os
 import select
+import time
 
 from rootless.files import write_all
-from rootless.runtime import supervise
+from rootless.runtime import end_of_input, supervise
 
 _CHUNK = 1 << 16
-_END_OF_INPUT = b"\x04"  # what a terminal calls Ctrl-D
 
 
 def relay(pid: int, multiplexer: int, *, interactive: bool) -> int:
@@ -20,16 +20,21 @@ def relay(pid: int, multiplexer: int, *, interactive: bool) -> int:
     poll.register(pidfd, select.POLLIN)
     if interactive:
         poll.register(0, select.POLLIN)
+    repeat = end_of_input.NEVER
     ended = False
     while not ended:
-        ready = {fd for fd, _ in poll.poll()}
+        ready = {fd for fd, _ in poll.poll(None if repeat == end_of_input.NEVER else 500)}
+        if end_of_input.is_due(repeat, time.monotonic()):
+            repeat = end_of_input.following(repeat, time.monotonic())
+            write_all(multiplexer, end_of_input.END_OF_INPUT)
         if multiplexer in ready and not _pass_on(multiplexer):
             poll.unregister(multiplexer)
         if 0 in ready:
             typed = os.read(0, _CHUNK)
-            write_all(multiplexer, typed or _END_OF_INPUT)
+            write_all(multiplexer, typed or end_of_input.END_OF_INPUT)
             if not typed:
                 poll.unregister(0)
+                repeat = end_of_input.first(time.monotonic())
         ended = pidfd in ready
     os.close(pidfd)
     _, status = os.waitpid(pid, 0)

@@ -31,6 +31,7 @@ _PROGRAM = (
 _PLAIN = (
     "stdin",
     "stdin_ends",
+    "repeat",
     "pid",
     "terminal",
     "deadline",

@@ -13,7 +13,7 @@ import struct
 import time
 
 from rootless.lean import signal
-from rootless.runtime import attach
+from rootless.runtime import attach, end_of_input
 from rootless.runtime.clients import HIGH_WATER, Clients
 from rootless.runtime.log import LogOptions, open_writer
 from rootless.runtime.restart import RestartPolicy
@@ -71,6 +71,7 @@ class Standing:
         self.stdin = -1
         self.to_stdin = bytearray()
         self.stdin_ends = False
+        self.repeat = end_of_input.NEVER  # when a terminal's end of input is to be said again
         self.pid = 0
         self.terminal = -1
         self.link: Link | KeptLink | None = None
@@ -208,6 +209,8 @@ class Standing:
         ]
         if self.health is not None:
             times.append(self.health.next_time)
+        if self.repeat != end_of_input.NEVER:
+            times.append(self.repeat[0])
         if not times:
             return None
         return max(0, int((min(times) - time.monotonic()) * 1000) + 1)
@@ -240,6 +243,9 @@ class Standing:
         if self.deadline and now >= self.deadline:
             self.deadline = 0.0
             self.send_signal(signal.SIGKILL)
+        if end_of_input.is_due(self.repeat, now):
+            self.repeat = end_of_input.following(self.repeat, now)
+            self.to_stdin += b"" if self.to_stdin else end_of_input.END_OF_INPUT
         if self.health is not None:
             self.health.check(self.pid)
         settled = self.on_settled
@@ -293,10 +299,12 @@ class Standing:
     def _queue_input(self, content: bytes) -> None:
         if content:
             self.to_stdin += content
+            self.repeat = end_of_input.NEVER
         else:
             self.stdin_ends = True
             if self.terminal >= 0:
-                self.to_stdin += b"\x04"
+                self.to_stdin += end_of_input.END_OF_INPUT
+                self.repeat = end_of_input.first(time.monotonic())
             elif not self.to_stdin:
                 self._close_stdin()
 

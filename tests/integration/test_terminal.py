@@ -35,6 +35,22 @@ def test_the_program_has_a_terminal_of_our_size(terminal):
     assert shell.end() == 0
 
 
+@pytest.mark.parametrize("way", ["run", "exec"])
+def test_the_end_of_input_reaches_a_shell_that_is_not_ready_yet(rootless, busybox, way):
+    """An end of input that comes while lines are edited is nothing to a shell that edits them itself."""
+    shell = ("sh", "-c", "sleep 1; exec sh")
+    if way == "run":
+        rootless("run", "--rm", "-it", "--network", "none", busybox, *shell, timeout_s=30)
+        return
+    running = rootless(
+        "run", "-d", "--rm", "--network", "none", busybox, "sleep", "60"
+    ).stdout.strip()
+    try:
+        rootless("exec", "-it", running, *shell, timeout_s=30)
+    finally:
+        rootless("rm", "-f", running)
+
+
 def test_a_change_of_size_arrives(terminal):
     shell = terminal("sh", "-c", "trap 'stty size' WINCH; echo ready; while :; do sleep 0.05; done")
     shell.expect("ready")
