@@ -55,6 +55,7 @@ _OF_NETWORKS = {
     "IPRange": "ip-range", "DNS": "dns",
 }  # fmt: skip
 _SWITCHES_OF_NETWORKS = {"Internal": "internal", "IPv6": "ipv6", "DisableDNS": "disable-dns"}
+_OF_UNIT_NAMES = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789:-_.@\\")
 _TRUE = ("1", "yes", "true", "on")
 # What a service sees to itself.
 _OURS = frozenset(
@@ -111,13 +112,23 @@ class Quadlet:
             kind
         ]
         self.called = self.last(called) or f"systemd-{self.stem}"
+        if self.unit[0] == "-" or not set(self.unit) <= _OF_UNIT_NAMES:
+            raise InvalidRequest(
+                f"{name}: {self.unit!r} cannot be the name of a service",
+                hint="letters, digits and :-_.@ (systemd.unit(5))",
+            )
 
     def fail(self, setting: Setting, reason: str) -> InvalidRequest:
         return InvalidRequest(f"{self.name}:{setting.line}: {setting.key}: {reason}")
 
     def _parse(self, text: str) -> Iterable[Setting]:
         section, pending, start = "", "", 0
-        for number, line in enumerate(text.splitlines(), 1):
+        number = 0
+        for number, line in enumerate(text.replace("\r\n", "\n").split("\n"), 1):
+            if not line.replace("\t", " ").isprintable():
+                raise InvalidRequest(
+                    f"{self.name}:{number}: a character that cannot be printed: {line!r}"
+                )
             stripped = line.strip()
             if stripped[:1] in ("#", ";") or not (stripped or pending):
                 continue
@@ -138,6 +149,10 @@ class Quadlet:
                 )
             elif not section.startswith("X-"):
                 yield Setting(section, key.strip(), value.strip(), start)
+        if pending:
+            raise InvalidRequest(
+                f"{self.name}:{start}: the file ends where this line goes on: {pending}"
+            )
 
     def all(self, key: str, section: str = "") -> list[Setting]:
         """The settings of a key; an empty one forgets those before it."""
@@ -200,6 +215,8 @@ class Quadlet:
         if key == "User":
             group = self.last("Group")
             return (f"--user={value}:{group}" if group else f"--user={value}",)
+        if key == "Group" and not self.last("User"):
+            raise self.fail(setting, "needs User=")
         if key in _OTHERS:
             return ()
         raise self.fail(setting, "rootless has nothing that does this")

@@ -27,7 +27,10 @@ class Installed(NamedTuple):
 
 def translate(path: str, check: Check) -> Unit:
     """The service that a file describes.  Raises InvalidRequest naming the line that it cannot honour."""
-    quadlet, directory = _read(path), os.path.dirname(os.path.abspath(path))
+    directory = os.path.dirname(os.path.abspath(path))
+    if not directory.isprintable():
+        raise InvalidRequest(f"{directory!r} has control characters in its name")
+    quadlet = _read(path)
     surroundings = Surroundings(
         boot.program(),
         passed_on(),

@@ -99,7 +99,13 @@ def quoted(text: str) -> str:
     """One word of a command line or of a value that is a list of words (systemd.syntax(7))."""
     if text and all(c.isalnum() or c in "_-./:=@,+%$" for c in text):
         return text
-    for plain, escaped in (("\\", "\\\\"), ('"', '\\"'), ("\n", "\\n"), ("\t", "\\t")):
+    for plain, escaped in (
+        ("\\", "\\\\"),
+        ('"', '\\"'),
+        ("\n", "\\n"),
+        ("\t", "\\t"),
+        ("\r", "\\r"),
+    ):
         text = text.replace(plain, escaped)
     return f'"{text}"'
 

@@ -16,8 +16,9 @@ SOURCE = "value = 1\n"
 
 
 @pytest.fixture
-def package(tmp_path):
-    """A package ``some`` with a module, and a package in it; all compiled."""
+def package(tmp_path, monkeypatch):
+    """A package ``some`` with a module, and a package in it; all compiled, beside their sources."""
+    monkeypatch.setattr(sys, "pycache_prefix", None)
     for name in ("__init__", "module", "inner/__init__"):
         path = tmp_path / f"{name}.py"
         path.parent.mkdir(exist_ok=True)
@@ -76,6 +77,7 @@ def test_only_the_program_changes_how_modules_are_found():
         "sys.argv[1:] = ['version']; rootless.cli.main(); print(any(finders()))"
     )
     command = [sys.executable, "-c", code]
-    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    environment = {k: v for k, v in os.environ.items() if k != "PYTHONPYCACHEPREFIX"}
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
     lines = done.stdout.splitlines()
     assert ("False" in lines, lines[-1]) == (True, "True")

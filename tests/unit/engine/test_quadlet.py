@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 import subprocess
 
 import pytest
 
 from rootless.engine.quadlet import Quadlet, Surroundings, quadlet_of, split
+from rootless.engine.quadlets import translate
+from rootless.engine.units import quoted
 from rootless.errors import InvalidRequest
 
 NEIGHBOURS = {
@@ -132,3 +135,31 @@ def test_systemd_understands_the_services(tmp_path):
         capture_output=True, text=True, check=False,
     )  # fmt: skip
     assert not [line for line in done.stderr.splitlines() if ".service:" in line], done.stderr
+
+
+@pytest.mark.parametrize(
+    ("line", "reason"),
+    [
+        ("ReadOnly=true\\", "web.container:3: the file ends where this line goes on"),
+        ("Group=8", "web.container:3: Group: needs User="),
+        ("Exec=a\x0bb", "web.container:3: a character that cannot be printed"),
+        ("Exec=a\rExecStartPre=/bin/evil", "web.container:3: a character that cannot be printed"),
+        ("ServiceName=../../evil", "cannot be the name of a service"),
+        ("ServiceName=-x", "cannot be the name of a service"),
+    ],
+)
+def test_what_would_be_lost_or_read_otherwise_is_refused(line, reason):
+    with pytest.raises(InvalidRequest, match=re.escape(reason)):
+        service("web.container", f"[Container]\nImage=x\n{line}")
+
+
+def test_nothing_is_written_for_a_folder_that_would_be_lines_of_the_unit(tmp_path):
+    folder = tmp_path / "x\n[Service]\nExecStartPre=touch pwned\n#"
+    folder.mkdir()
+    (folder / "a.container").write_text("[Container]\nImage=x\n")
+    with pytest.raises(InvalidRequest, match="control characters"):
+        translate(str(folder / "a.container"), lambda command, words: None)
+
+
+def test_a_carriage_return_is_no_line_end_in_a_word():
+    assert quoted("a\rb") == '"a\\rb"'
