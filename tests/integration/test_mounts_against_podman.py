@@ -134,6 +134,9 @@ def test_as_podman_does_it(case, pair, rootless, podman, tmp_path):
     try:
         seen, said = outcome(rootless.command, rootless.environment, case, mine, pair)
         expected, _ = outcome(["podman"], podman.environment, case, theirs, pair)
+        if seen != expected and expected[:1] == [""]:
+            # podman 4.3 loses what a program says that ends at once, now and then.
+            expected, _ = outcome(["podman"], podman.environment, case, theirs, pair)
     finally:
         remove_as_owner(str(tmp_path))
     assert "Traceback" not in said

@@ -7,9 +7,11 @@ import glob
 import json
 import os
 import pty
-import socket
+import re
 import stat
 import subprocess
+import sys
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -19,7 +21,6 @@ from tests.support.cli import Rootless
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
-    from pathlib import Path
 
     from tests.security.conftest import Inside
 
@@ -75,8 +76,12 @@ def test_row_19_no_process_of_ours_keeps_what_another_container_was_given(
     ]
 
 
+# The program, its monitor and its keepers, which run parts of it by name, and the helpers.
+_OURS = re.compile(rb"-m\0rootless\b|rootless\.[a-z]|rootless:\[|slirp4netns|pasta|fuse-overlayfs")
+
+
 def _abstract_sockets() -> set[str]:
-    """Those that are open in a process into which we may look: any other user has some, too."""
+    """Those that are open in a process of this tool: others on this machine have some, too."""
     with open("/proc/net/unix", encoding="utf-8", errors="replace") as file:
         rows = [line.split()[-2:] for line in file if len(line.split()) == 8]
     held = _held_sockets()
@@ -85,18 +90,25 @@ def _abstract_sockets() -> set[str]:
 
 def _held_sockets() -> set[str]:
     found = set()
-    for directory in glob.glob("/proc/[0-9]*/fd"):
+    for directory in glob.glob("/proc/[0-9]*"):
         with contextlib.suppress(OSError):
-            for name in os.listdir(directory):
+            if not _OURS.search(Path(directory, "cmdline").read_bytes()):
+                continue
+            for name in os.listdir(f"{directory}/fd"):
                 with contextlib.suppress(OSError):
-                    found.add(os.readlink(f"{directory}/{name}"))
+                    found.add(os.readlink(f"{directory}/fd/{name}"))
     return {target[len("socket:[") : -1] for target in found if target.startswith("socket:[")}
 
 
 def test_row_20_an_abstract_socket_of_ours_is_seen():
-    with socket.socket(socket.AF_UNIX) as end:
-        end.bind(b"\0row-20-is-seen")
-        assert "@row-20-is-seen" in _abstract_sockets()
+    code = r"import socket,time; s=socket.socket(socket.AF_UNIX); s.bind(b'\0row-20'); print(flush=True); time.sleep(60)"
+    command = [sys.executable, "-c", code, "-m", "rootless"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE) as holder:
+        assert holder.stdout is not None
+        holder.stdout.readline()
+        seen = _abstract_sockets()
+        holder.kill()
+    assert "@row-20" in seen
 
 
 @pytest.fixture

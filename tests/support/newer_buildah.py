@@ -62,6 +62,8 @@ def _take(archive: str, target: str) -> None:
     """The program, and every library that stands beside it."""
     os.makedirs(f"{target}/lib")
     with tarfile.open(archive) as packed:
+        # Python 3.11.2 has no filters yet, and 3.14 takes another one unless told.
+        packed.extraction_filter = getattr(tarfile, "fully_trusted_filter", None)
         for entry in packed:
             directory, name = os.path.split(entry.name.removeprefix("./"))
             if (directory, name) == ("usr/bin", "buildah"):
@@ -71,7 +73,7 @@ def _take(archive: str, target: str) -> None:
             else:
                 continue
             if entry.isfile() or entry.issym():
-                packed.extract(entry, target, filter="fully_trusted")
+                packed.extract(entry, target)
 
 
 def _loader(made: str) -> str:
