@@ -160,8 +160,7 @@ class Monitor:
             self._answer(type(error).__name__, error.message, error.hint, error.exit_code)
             code = error.exit_code
         finally:
-            self.standing.end(code)
-            os._exit(0)
+            os._exit(self.standing.end(code))
 
     def _run_once(self) -> int:
         self.standing.started = store.timestamp()

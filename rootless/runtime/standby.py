@@ -132,8 +132,7 @@ def main(document: dict[str, Any]) -> NoReturn:
         if standing.goes_on(code):
             _engine(document).resume(standing)  # never returns
     finally:
-        standing.end(code)
-        os._exit(0)
+        os._exit(standing.end(code))
 
 
 def _restore(standing: Standing, document: dict[str, Any], clients: list[Any]) -> None:

@@ -412,11 +412,16 @@ class Standing:
             return self.oom_kills > before
         return True
 
-    def end(self, code: int) -> None:
-        """Tell the clients, take the run-time state away, let go of the lock."""
+    def end(self, code: int) -> int:
+        """Tell the clients, take the run-time state away, let go of the lock.
+
+        What the monitor is to exit with, for a service manager that restarts on failure: the
+        container's own code, but 0 where somebody asked for its end.
+        """
         from rootless import files
         from rootless.runtime.cgroup import Cgroup
 
+        status = 0 if self.is_stopped() else code
         self.clients.send(attach.EXIT, struct.pack(">i", code))
         self._let_clients_catch_up(to_the_end=True)
         self.clients.close()
@@ -426,6 +431,7 @@ class Standing:
             self.finish()  # first: killed in between, a sweep still knows what to do
         files.remove_but_open(self.place.run_directory)
         os.close(self.place.alive)
+        return status
 
 
 def _reap_others() -> None:

@@ -145,3 +145,26 @@ def test_nobody_says_anything_when_told_so(rootless, busybox, manager):
     argv = ("run", "--rm", "--sdnotify", "ignore", "--network", "none", busybox, "sh", "-c")
     done = rootless(*argv, "echo [$NOTIFY_SOCKET]", env={"NOTIFY_SOCKET": manager.path})
     assert done.stdout == "[]\n"
+
+
+REAPER = """
+import ctypes, os, subprocess, sys
+ctypes.CDLL(None).prctl(36, 1)  # PR_SET_CHILD_SUBREAPER: what is nobody's child becomes ours, as systemd's
+for argv in ARGVS:
+    subprocess.run(argv, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+print(os.waitstatus_to_exitcode(os.wait()[1]))
+"""
+
+
+@pytest.mark.parametrize(("then", "status"), [((), 7), (("stop", "-t", "0", "main"), 0)])
+def test_the_main_process_ends_as_the_container_does_unless_it_was_stopped(
+    rootless, busybox, then, status
+):
+    script = "sleep 1000" if then else "sleep 0.5; exit 7"
+    run = ("run", "-d", "--rm", "--name", "main", "--network", "none", busybox, "sh", "-c", script)
+    lines = [[*rootless.command, *each] for each in (run, then) if each]
+    done = subprocess.run(
+        [sys.executable, "-c", REAPER.replace("ARGVS", repr(lines))],
+        env=rootless.environment, capture_output=True, text=True, timeout=60, check=False,
+    )  # fmt: skip
+    assert (done.stdout, done.stderr) == (f"{status}\n", "")
