@@ -173,5 +173,5 @@ def test_ps_stays_true_and_everything_can_be_removed(fresh_rootless, images, rou
     rootless("ps", "-a")
     for place in ("data/containers", "data/names", "data/scratch", "run/containers"):
         assert os.listdir(f"{rootless.home}/{place}") == [], f"{place}, seed {SEED}"
-    wait_until(lambda: cgroups() == before, f"cgroups to go, seed {SEED}: {cgroups()}")
+    wait_until(lambda: set(cgroups()) <= set(before), f"cgroups to go, seed {SEED}: {cgroups()}")
     sys.stdout.write(f"{rounds} kills, seed {SEED}: {dict(hits)}\n")

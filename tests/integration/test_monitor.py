@@ -198,8 +198,8 @@ def test_a_health_check_does_not_forget_the_end_of_the_network(
     name = detached("--network", "slirp4netns", *check, "--", "sleep", "1000", small=False)
     written = kill_the_helper(rootless, name)
     wait_until(lambda: written()["network"].get("broken"), "word of it")
-    last = written()["health"]["Log"][-1]
-    wait_until(lambda: written()["health"]["Log"][-1] != last, "another check")
+    before = written()["health"]["Log"]
+    wait_until(lambda: written()["health"]["Log"] != before, "another check")
     assert "has ended" in written()["network"]["broken"]
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 import signal
@@ -39,6 +40,15 @@ def server(rootless: Rootless, busybox: str) -> Iterator[str]:
 def free_port() -> int:
     with socket.create_server(("", 0)) as server:
         return int(server.getsockname()[1])
+
+
+def two_free_ports() -> int:
+    """The first of two that follow each other."""
+    while True:
+        with socket.create_server(("127.0.0.1", 0)) as server:
+            first = int(server.getsockname()[1])
+            with contextlib.suppress(OSError), socket.create_server(("127.0.0.1", first + 1)):
+                return first
 
 
 def test_without_a_network_there_is_only_the_loopback_and_it_is_up(rootless, busybox):
@@ -99,7 +109,7 @@ def test_published_ports_lead_to_the_container_and_are_free_afterwards(
 
 
 def test_a_range_of_ports_is_published_one_by_one(rootless, busybox, server, needs_tun):
-    first = free_port() & ~1
+    first = two_free_ports()
     command = "nc -ll -p 8000 -e echo low & nc -ll -p 8001 -e echo high & wait"
     flags = ("-p", f"127.0.0.1:{first}-{first + 1}:8000-8001")
     rootless("run", "-d", "--name", server, *flags, busybox, "sh", "-c", command)
