@@ -63,7 +63,7 @@ def _known(record: str, paths: Paths, place: str) -> Fetched | None:
         kept = _kept(paths, known["digest"])
         if os.stat(kept).st_size != known["size"]:
             return None
-        _show(kept, place)
+        link_or_copy(kept, place)
     except (OSError, KeyError):
         return None
     return Fetched(place, known["digest"], known.get("mtime"))
@@ -151,7 +151,7 @@ def _keep(record: str, paths: Paths, fetched: Fetched, response: dict[str, Any])
         kept = _kept(paths, fetched.digest)
         before = _read(record).get("digest")
         temporary = f"{kept}.{files.random_name()}.tmp"
-        _show(fetched.path, temporary)
+        link_or_copy(fetched.path, temporary)
         os.replace(temporary, kept)
         size = os.stat(kept).st_size
         document = {**response, "digest": fetched.digest, "size": size, "mtime": fetched.mtime}
@@ -162,7 +162,7 @@ def _keep(record: str, paths: Paths, fetched: Fetched, response: dict[str, Any])
         return
 
 
-def _show(source: str, target: str) -> None:
+def link_or_copy(source: str, target: str) -> None:
     """Make a file also ``target``; a copy where the two are on different file systems.
 
     Nobody writes into either: whoever has something newer replaces the name.

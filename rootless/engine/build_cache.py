@@ -11,6 +11,7 @@ from rootless import files
 from rootless.build import cache_mounts
 from rootless.build.archive import write_tree
 from rootless.build.cache_image import ARTIFACT, MOUNT, TAG, Contents, decode, encode
+from rootless.build.downloads import link_or_copy
 from rootless.build.placement import Placement
 from rootless.build.selection import View
 from rootless.build.unpack import unpack_archive
@@ -287,7 +288,7 @@ def _write_layout(path: str, documents: tuple[bytes, bytes], blobs: dict[Digest,
     for digest, source in blobs.items():
         if not layout.has_blob(digest):
             temporary = f"{path}/blobs/.{files.random_name()}"
-            _link_or_copy(source, temporary)
+            link_or_copy(source, temporary)
             layout.put_blob(temporary, digest)
     config, manifest = (layout.put_blob(each) for each in documents)
     for entry in layout.entries():
@@ -297,15 +298,6 @@ def _write_layout(path: str, documents: tuple[bytes, bytes], blobs: dict[Digest,
     for name in os.listdir(f"{path}/blobs/sha256"):
         if name not in kept:
             os.unlink(f"{path}/blobs/sha256/{name}")
-
-
-def _link_or_copy(source: str, target: str) -> None:
-    try:
-        os.link(source, target)
-    except OSError:
-        with open(source, "rb") as reader, open(target, "xb") as writer:
-            while chunk := reader.read(_CHUNK):
-                writer.write(chunk)
 
 
 def _write_tar(layout: str, target: str) -> None:
