@@ -116,7 +116,7 @@ class BuildLauncher:
         cgroup = self._cgroup()
         try:
             surroundings = self._surroundings(options)._replace(
-                attach_network=attach, enter_cgroup=cgroup.add if cgroup else None
+                attach_network=attach, cgroup=cgroup
             )
             return sandbox.run(
                 options, place.rootfs, surroundings, bundle=place.bundle, stdio=stdio

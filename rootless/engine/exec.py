@@ -15,21 +15,18 @@ from rootless.kernel.openat2 import RESOLVE_IN_ROOT, RESOLVE_NO_MAGICLINKS
 from rootless.lean import signal
 from rootless.runtime import container as store
 from rootless.runtime import launch, supervise
-from rootless.runtime.cgroup import entrance
+from rootless.runtime.cgroup import joined
 from rootless.runtime.journal import note_container
 from rootless.runtime.plan import LaunchPlan, keeps_groups, plan_exec
 from rootless.runtime.users import MAX_FILE_BYTES, find_user
 from rootless.typed import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from rootless.engine import Engine
     from rootless.engine.requests import ExecRequest
+    from rootless.runtime.cgroup import Cgroup
     from rootless.runtime.container import Container
     from rootless.runtime.spec import Process
-
-    Enter = Callable[[int], None] | None
 
 _CHUNK = 1 << 16
 
@@ -43,12 +40,12 @@ def execute(engine: Engine, request: ExecRequest) -> int:
     plan = plan_of(engine, container, request)
     state = container.state() or {}
     place = state.get("cgroup")
-    enter = entrance(place) if place else None
+    cgroup = joined(place) if place else None
     note_container(engine.paths, container.record, "exec")
     if request.detach:
-        return _detached(plan, enter)
+        return _detached(plan, cgroup)
     run = _on_terminal if request.tty else _on_streams
-    code = run(plan, enter, interactive=request.interactive)
+    code = run(plan, cgroup, interactive=request.interactive)
     note_container(engine.paths, container.record, "exec_died", containerExitCode=code)
     return code
 
@@ -148,22 +145,22 @@ def _identity(pid: int) -> tuple[str, str]:
     return texts[0], texts[1]
 
 
-def _on_streams(plan: LaunchPlan, enter: Enter, *, interactive: bool) -> int:
+def _on_streams(plan: LaunchPlan, cgroup: Cgroup | None, *, interactive: bool) -> int:
     stdin = 0 if interactive else os.open("/dev/null", os.O_RDONLY | os.O_CLOEXEC)
-    created = launch.create(plan, (stdin, 1, 2), enter_cgroup=enter)
+    created = launch.create(plan, (stdin, 1, 2), cgroup=cgroup)
     launch.start(created)
     return supervise.wait(created.pid)
 
 
-def _detached(plan: LaunchPlan, enter: Enter) -> int:
+def _detached(plan: LaunchPlan, cgroup: Cgroup | None) -> int:
     """Let a child of ours do it, which lives as long as the program: init of the launch is its child."""
     null = os.open("/dev/null", os.O_RDWR | os.O_CLOEXEC)
-    created = launch.create(plan._replace(outlive=True), (null, null, null), enter_cgroup=enter)
+    created = launch.create(plan._replace(outlive=True), (null, null, null), cgroup=cgroup)
     launch.start(created)
     return 0
 
 
-def _on_terminal(plan: LaunchPlan, enter: Enter, *, interactive: bool) -> int:
+def _on_terminal(plan: LaunchPlan, cgroup: Cgroup | None, *, interactive: bool) -> int:
     """Relay between our terminal and the new one."""
     import termios
     import tty
@@ -171,7 +168,7 @@ def _on_terminal(plan: LaunchPlan, enter: Enter, *, interactive: bool) -> int:
     from rootless.runtime.relay import copy_size, relay
 
     null = os.open("/dev/null", os.O_RDWR | os.O_CLOEXEC)
-    created = launch.create(plan, (null, null, null), enter_cgroup=enter)
+    created = launch.create(plan, (null, null, null), cgroup=cgroup)
     copy_size(created.terminal)
     launch.start(created)
     raw = interactive and os.isatty(0)

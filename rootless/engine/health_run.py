@@ -9,7 +9,7 @@ from rootless.engine.requests import ExecRequest
 from rootless.errors import InvalidRequest
 from rootless.runtime import container as store
 from rootless.runtime import launch, supervise
-from rootless.runtime.cgroup import entrance
+from rootless.runtime.cgroup import joined
 from rootless.typed import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -33,8 +33,8 @@ def run_check(engine: Engine, name: str) -> bool:
     place = (container.state() or {}).get("cgroup")
     null = os.open("/dev/null", os.O_RDWR | os.O_CLOEXEC)
     try:
-        enter = entrance(place) if place else None
-        created = launch.create(plan, (null, null, null), enter_cgroup=enter)
+        cgroup = joined(place) if place else None
+        created = launch.create(plan, (null, null, null), cgroup=cgroup)
     finally:
         os.close(null)
     pidfd = os.pidfd_open(created.pid)

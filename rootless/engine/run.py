@@ -109,7 +109,7 @@ def foreground(
         created = launch.create(
             prepared.plan,
             (0 if interactive else null, 1, 2),
-            enter_cgroup=cgroup.add if cgroup is not None else None,
+            cgroup=cgroup,
             attach=lambda pid: links.append(
                 prepared.backend.start(
                     pid, prepared.network._replace(directory=container.run_directory)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 from _ctypes import (
     FUNCFLAG_CDECL,
+    FUNCFLAG_PYTHONAPI,
     FUNCFLAG_USE_ERRNO,
     CFuncPtr,
     Structure,
@@ -77,6 +78,8 @@ __all__ = (
     "c_ushort",
     "c_void_p",
     "function",
+    "interpreters_function",
+    "keeping_system_call",
     "system_call",
 )
 
@@ -90,6 +93,13 @@ class _Library:
 class _Function(CFuncPtr):
     _flags_ = FUNCFLAG_CDECL | FUNCFLAG_USE_ERRNO
     _restype_ = c_int
+
+
+class _Keeping(CFuncPtr):
+    """Keeps the interpreter's lock meanwhile: for a call that comes back in two processes."""
+
+    _flags_ = FUNCFLAG_CDECL | FUNCFLAG_USE_ERRNO | FUNCFLAG_PYTHONAPI
+    _restype_ = c_long
 
 
 def _symbol(name: str) -> _Function:
@@ -127,6 +137,27 @@ def system_call(number: int, *argument_types: Any) -> Callable[..., int]:
         return value
 
     return call
+
+
+def keeping_system_call(*argument_types: Any) -> Callable[..., int]:
+    """syscall(2) itself, unchecked: nothing of the interpreter runs around it (``failure`` reads errno)."""
+    symbol = _Keeping(("syscall", _Library))  # type: ignore[arg-type]  # as above
+    symbol.argtypes = (c_long, *argument_types)
+    return symbol
+
+
+def failure() -> OSError:
+    """What the last call of this thread that returned -1 failed with."""
+    error = get_errno()
+    return OSError(error, os.strerror(error))
+
+
+def interpreters_function(name: str) -> Callable[[], None]:
+    """A function of the interpreter's own C interface that takes and returns nothing."""
+    symbol = _Keeping((name, _Library))  # type: ignore[arg-type]  # as above
+    symbol.argtypes = ()
+    symbol.restype = None
+    return symbol
 
 
 def buffer(size: int) -> Array[c_char]:

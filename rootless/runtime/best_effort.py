@@ -104,10 +104,15 @@ class BestEffort(Cgroup):
         self._substitutes = substitutes
         self._note = note
 
-    def add(self, pid: int) -> None:
+    @property
+    def birthplace(self) -> str:
+        """That of the cgroup, where there is one."""
+        return self._inner.birthplace if self._inner is not None else ""
+
+    def add(self, pid: int, *, born: bool = False) -> None:
         """The first process of the container, before anything of it exists."""
         if self._inner is not None:
-            self._inner.add(pid)
+            self._inner.add(pid, born=born)
             self.path = self._inner.path
         for each in self._substitutes:
             if each.apply is not None:

@@ -14,7 +14,7 @@ from rootless.errors import HostLacks
 from rootless.typed import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Iterable
 
 _PREFIX = "rootless-"
 _DEFAULT_PROCESSES = "2048"
@@ -50,9 +50,15 @@ class Cgroup:
     def __init__(self, path: str):
         self.path = path
 
-    def add(self, pid: int) -> None:
-        """Move a process in; its later children are born here."""
-        self._write("cgroup.procs", str(pid))
+    @property
+    def birthplace(self) -> str:
+        """The directory in which a process may come to the world; empty where it has to be moved in."""
+        return self.path
+
+    def add(self, pid: int, *, born: bool = False) -> None:
+        """Take a process, which is in already if it was ``born`` here; its later children will be."""
+        if not born:
+            self._write("cgroup.procs", str(pid))
 
     def limit(self, limits: Iterable[Limit]) -> None:
         """Set limits.  Raises HostLacks for one that the kernel refuses."""
@@ -149,13 +155,13 @@ class Cgroup:
             return b""
 
 
-def entrance(path: str) -> Callable[[int], None]:
-    """How a further process gets into the container's cgroup: by itself, or by systemd in a scope of that."""
+def joined(path: str) -> Cgroup:
+    """The container's cgroup for a further process, which systemd moves in where that is a scope."""
     if ".scope/" not in path:
-        return Cgroup(path).add
-    from rootless.runtime.scope import enter
+        return Cgroup(path)
+    from rootless.runtime.scope import JoinedCgroup
 
-    return enter(path)
+    return JoinedCgroup(path)
 
 
 def own_path(self_cgroup: str, mount: str) -> str:

@@ -5,7 +5,7 @@
     stage (child)                                              launcher (host)
     ─────────────────────────────────────────────────────────────────────────────────────────────
     forker: unshare or join namespaces, fork init
-      PID + pids       "init is this pid", forker exits    ->  newuidmap, newgidmap, cgroup
+      PID + pids       "init is this pid", forker exits    ->  cgroup, newuidmap, newgidmap
     init: waits                                            <-  MAPPED
       become 0:0, apply the operations                         beside it: start the network helper
       READY [terminal]  "the container is created"         ->  state := created
@@ -31,8 +31,9 @@ TRACED = b"T"
 UNTRACED = b"U"
 FAILED = b"F"
 
-# Init, and 0 or: the supervisor of its ids, and who shows its network where init may not be looked at.
-PID_MESSAGE = struct.Struct("=ciii")
+# Init, and 0 or: the supervisor of its ids, and who shows its network where init may not be looked at;
+# last, whether init was born in its cgroup.
+PID_MESSAGE = struct.Struct("=ciii?")
 FAILED_MESSAGE = struct.Struct("=cii")
 
 # Steps before the operations are negative; those after them count from their end.

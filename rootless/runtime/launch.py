@@ -17,6 +17,7 @@ from rootless.userns.maps import write_maps
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from rootless.runtime.cgroup import Cgroup
     from rootless.runtime.plan import LaunchPlan
 
 _SIGTRAP = 5
@@ -44,13 +45,13 @@ def create(
     plan: LaunchPlan,
     stdio: tuple[int, int, int] = (0, 1, 2),
     *,
-    enter_cgroup: Callable[[int], None] | None = None,
+    cgroup: Cgroup | None = None,
     attach: Callable[[int], None] | None = None,
 ) -> Created:
     """Fork, map, and let the stage apply the plan up to the point where only exec is missing.
 
-    ``enter_cgroup`` is called with init's pid before anything of the container exists, and ``attach``,
-    which starts the network helper, beside the mounts with that of a process in the same network.
+    ``cgroup`` takes init before anything of the container exists, and ``attach``, which starts the network
+    helper, is called beside the mounts with the pid of a process in the same network.
     Raises LaunchFailed with the failed operation's own words; nothing is left behind then.
     """
     process.become_subreaper()
@@ -63,7 +64,7 @@ def create(
     forker = os.fork()
     if forker == 0:
         ours.close()
-        stage.run(plan, theirs, stdio, supervise, fuse=server)
+        stage.run(plan, theirs, stdio, supervise, fuse=server, birthplace=_birthplace(cgroup))
     gc.unfreeze()
     gc.enable()
     theirs.close()
@@ -71,9 +72,9 @@ def create(
         os.close(server)
     pid = supervisor = shower = 0
     try:
-        pid, supervisor, shower = _expect_pids(plan, ours)
-        if enter_cgroup is not None:
-            enter_cgroup(pid)
+        pid, supervisor, shower, born = _expect_pids(plan, ours)
+        if cgroup is not None:
+            cgroup.add(pid, born=born)
         if plan.oom_score_adj is not None:
             _write_oom_score(pid, plan.oom_score_adj)
         if plan.id_map is not None:
@@ -96,6 +97,16 @@ def create(
             if child:
                 kill(child)
         raise
+
+
+def _birthplace(cgroup: Cgroup | None) -> int:
+    """A descriptor of the directory in which init may be born, or -1."""
+    if cgroup is None or not cgroup.birthplace:
+        return -1
+    try:
+        return os.open(cgroup.birthplace, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+    except OSError:
+        return -1  # to take init will fail, too, with the reason
 
 
 def _start_fuse(plan: LaunchPlan) -> int:
@@ -213,12 +224,12 @@ def _supervisor(plan: LaunchPlan) -> Callable[[int, int], NoReturn] | None:
     return lambda listener, root: emulation.serve(known, listener, root)
 
 
-def _expect_pids(plan: LaunchPlan, channel: socket) -> tuple[int, int, int]:
+def _expect_pids(plan: LaunchPlan, channel: socket) -> tuple[int, int, int, bool]:
     message = channel.recv(64)
     if message[:1] != handshake.PID:
         _raise(plan, message)
-    _, pid, supervisor, shower = handshake.PID_MESSAGE.unpack(message)
-    return pid, supervisor, shower
+    _, pid, supervisor, shower, born = handshake.PID_MESSAGE.unpack(message)
+    return pid, supervisor, shower, born
 
 
 def _expect_ready(plan: LaunchPlan, channel: socket) -> int:

@@ -170,7 +170,7 @@ class Monitor:
             created = launch.create(
                 self.watch.plan,
                 stdio,
-                enter_cgroup=self.watch.cgroup.add if self.watch.cgroup is not None else None,
+                cgroup=self.watch.cgroup,
                 attach=self._attach_network,
             )
         finally:

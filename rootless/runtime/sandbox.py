@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from rootless.rootfs import Rootfs
+    from rootless.runtime.cgroup import Cgroup
     from rootless.runtime.emulation import Emulation
     from rootless.runtime.options import ContainerOptions
     from rootless.userns.idmap import IdMap
@@ -28,7 +29,7 @@ class Surroundings(NamedTuple):
     kernel: Kernel
     filter: bytes = b""
     emulation: Emulation | None = None
-    enter_cgroup: Callable[[int], None] | None = None
+    cgroup: Cgroup | None = None
     attach_network: Callable[[int], None] | None = None
 
 
@@ -73,7 +74,7 @@ def run(
     created = launch.create(
         plan(options, rootfs, surroundings, bundle=bundle),
         stdio,
-        enter_cgroup=surroundings.enter_cgroup,
+        cgroup=surroundings.cgroup,
         attach=surroundings.attach_network,
     )
     try:

@@ -16,10 +16,7 @@ from rootless.errors import HostLacks
 from rootless.kernel import process
 from rootless.lean import signal
 from rootless.runtime.cgroup import Cgroup, Limit, hand_down, make, offered, own_path
-from rootless.typed import TYPE_CHECKING, Any
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
+from rootless.typed import Any
 
 _PATIENCE_S = 10.0
 _MOMENT_S = 2.0
@@ -59,7 +56,12 @@ class ScopedCgroup(Cgroup):
         self._bus = bus
         self._slice = slice
 
-    def add(self, pid: int) -> None:
+    @property
+    def birthplace(self) -> str:
+        """Nowhere: systemd makes a scope of processes that exist."""
+        return ""
+
+    def add(self, pid: int, *, born: bool = False) -> None:
         """Put the container's first process into a scope, with the limits.  Raises HostLacks."""
         # Without anybody in it systemd takes a scope away at once, and what was counted there with it.
         keeper = _spawn_keeper(pid)
@@ -173,16 +175,15 @@ class _Bus:
             raise HostLacks(f"systemd gives no scope for the container: {words}")
 
 
-def enter(path: str) -> Callable[[int], None]:
-    """How a further process gets into the cgroup ``path``: by itself, or by systemd where it may not."""
+class JoinedCgroup(Cgroup):
+    """A container's cgroup in a scope, for a further process: systemd moves it where we may not."""
 
-    def move(pid: int) -> None:
+    def add(self, pid: int, *, born: bool = False) -> None:
+        """Take the process.  Raises HostLacks where systemd does not, PermissionError without it."""
         try:
-            Cgroup(path).add(pid)
+            super().add(pid, born=born)
         except PermissionError:
             bus = user_bus()
-            if not bus or ".scope/" not in path:
+            if not bus:
                 raise
-            attach(path, pid, bus)
-
-    return move
+            attach(self.path, pid, bus)

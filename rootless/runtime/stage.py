@@ -36,17 +36,20 @@ def run(
     supervise: Callable[[int, int], NoReturn] | None = None,
     *,
     fuse: int = -1,
+    birthplace: int = -1,
 ) -> NoReturn:
     """The forked child: enter the namespaces, fork init, report its pid and go.
 
     ``supervise`` is what a process of its own calls with the listener of ``plan.emulation`` and the root;
-    ``fuse`` leads to the process that will serve the root, where that is outside of our namespaces.
+    ``fuse`` leads to the process that will serve the root, where that is outside of our namespaces, and
+    ``birthplace`` is an open directory of the cgroup in which init shall come to the world, if it can.
     """
     step = handshake.STEP_JOIN
     try:
         process.set_parent_death_signal(_SIGKILL)
         process.set_name("rootless:[stage]")
-        fds = [(os.open(path, os.O_RDONLY | os.O_CLOEXEC), kind) for kind, path in plan.join]
+        # From within its namespace nobody who is outside may give birth in a cgroup: init joins that.
+        fds, cgroups = _open_namespaces(plan)
         _hide(plan)
         root = Root()
         supervisor = shower = 0
@@ -73,10 +76,10 @@ def run(
         step = handshake.STEP_NAMESPACES
         namespace.unshare(unshare)
         step = handshake.STEP_FORK
-        pid = os.fork()
+        pid, born = _fork_init(birthplace)
         if pid == 0:
-            _init(plan, channel, stdio, root)
-        channel.send(handshake.PID_MESSAGE.pack(handshake.PID, pid, supervisor, shower))
+            _init(plan, channel, stdio, root, cgroups)
+        channel.send(handshake.PID_MESSAGE.pack(handshake.PID, pid, supervisor, shower, born))
         os._exit(0)
     except OSError as error:
         _report(channel, step, error.errno or 0)
@@ -86,6 +89,25 @@ def run(
         _report(channel, step, 0)
     finally:
         os._exit(125)
+
+
+def _open_namespaces(plan: LaunchPlan) -> tuple[list[tuple[int, str]], list[int]]:
+    """What the plan joins, cgroup namespaces apart."""
+    fds = [(os.open(path, os.O_RDONLY | os.O_CLOEXEC), kind) for kind, path in plan.join]
+    return (
+        [each for each in fds if each[1] != "cgroup"],
+        [fd for fd, kind in fds if kind == "cgroup"],
+    )
+
+
+def _fork_init(birthplace: int) -> tuple[int, bool]:
+    """Init's pid, 0 in init itself, and whether it was born where it belongs."""
+    if birthplace >= 0:
+        try:
+            return process.fork_into(birthplace), True
+        except OSError:
+            pass  # the launcher moves it, or knows why not
+    return os.fork(), False
 
 
 def _hide(plan: LaunchPlan) -> None:
@@ -101,7 +123,13 @@ def _report(channel: socket, step: int, error: int) -> None:
     channel.send(handshake.FAILED_MESSAGE.pack(handshake.FAILED, step, error))
 
 
-def _init(plan: LaunchPlan, channel: socket, stdio: tuple[int, int, int], root: Root) -> NoReturn:
+def _init(
+    plan: LaunchPlan,
+    channel: socket,
+    stdio: tuple[int, int, int],
+    root: Root,
+    cgroup_namespace: list[int],
+) -> NoReturn:
     step = handshake.STEP_BECOME_ROOT
     try:
         if channel.recv(1) != handshake.MAPPED:
@@ -119,6 +147,11 @@ def _init(plan: LaunchPlan, channel: socket, stdio: tuple[int, int, int], root: 
         process.set_parent_death_signal(0 if plan.outlive else _SIGKILL)
         if not plan.hide:  # a change of uid cleared it, and the network helper must open our /proc
             process.set_dumpable(True)
+        step = handshake.STEP_JOIN
+        for fd in cgroup_namespace:
+            namespace.join(fd, namespace.CLONE_NEWCGROUP)
+            os.close(fd)
+        step = handshake.STEP_NAMESPACES
         if plan.unshare_late:
             namespace.unshare(plan.unshare_late)
         for target, fd in enumerate(stdio):
