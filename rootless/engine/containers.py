@@ -84,7 +84,7 @@ def remove_containers(engine: Engine, request: RemoveRequest) -> list[str]:
 
             doomed = [*dependants(engine, container), container]
         for each in doomed:
-            if request.force and request.time and each.state() is not None:
+            if request.force and request.time and "pid" in (each.state() or {}):
                 from rootless.engine.lifecycle import stop_one
 
                 stop_one(each, grace_s=request.time)

@@ -315,6 +315,7 @@ def kill(engine: Engine, request: KillRequest) -> list[str]:
     number = signal_number(request.signal)
     for name in request.containers:
         container = store.find(engine.paths, name)
+        container.check_known()
         if number == signal.SIGKILL:
             ask_to_end(container)
         if not signal_init(container, number):
@@ -335,8 +336,9 @@ def stop(engine: Engine, request: StopRequest) -> list[str]:
 def stop_one(
     container: Container, *, signal_name: str | None = None, grace_s: float | None = None
 ) -> None:
-    """The stop signal, then after ``grace_s`` seconds SIGKILL; returns when the container is gone."""
+    """The stop signal, then after ``grace_s`` seconds SIGKILL; returns when the container is gone.  Raises StoreFailed."""
     record = container.record
+    container.check_known()
     grace = record["stop_timeout"] if grace_s is None else grace_s
     number = signal_number(signal_name or record["stop_signal"])
     ask_to_end(container)

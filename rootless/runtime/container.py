@@ -178,9 +178,26 @@ class Container(NamedTuple):
             state["status"] = "paused"
         return state
 
-    def running(self) -> State:
-        """What runs, with the pid of its init.  Raises Conflict where nothing does."""
+    def check_known(self) -> None:
+        """Raise StoreFailed where it runs, and state.json does not say any more as which process."""
         state = self.state()
+        if state is None or "pid" in state:
+            return
+        try:
+            read_state(self.run_directory)
+        except NotFound:
+            pass  # it is about to start, or to end
+        except StoreFailed as error:
+            raise StoreFailed(
+                f"container {self.name} runs, but {error.message}",
+                hint=f"rootless rm -f {self.name} ends and removes it",
+            ) from None
+
+    def running(self) -> State:
+        """What runs, with the pid of its init.  Raises Conflict where nothing does, StoreFailed."""
+        state = self.state()
+        if state is not None and "pid" not in state:
+            self.check_known()
         if state is None or "pid" not in state or state["status"] == INITIALIZED:
             raise Conflict(
                 f"container {self.name} is not running", hint=f"rootless start {self.name}"

@@ -85,7 +85,12 @@ def test_a_container_of_which_nobody_knows_the_process_is_removed(rootless, busy
     init = int(rootless("inspect", "-f", "{{.State.Pid}}", "lost").stdout)
     Path(rootless.home, "run", "containers", hurt, "state.json").write_text(content)
     assert "lost" in rootless("ps").stdout
-    rootless("rm", "-f", "lost", timeout_s=30)
+    for command in ("stop", "kill", "restart", "top", "pause"):
+        said = rootless.fails(command, "lost")
+        assert "container lost runs, but " in said, command
+        assert f"{hurt}/state.json is damaged" in said
+        assert "rootless rm -f lost" in said
+    rootless("rm", "-f", "-t", "1", "lost", timeout_s=30)
     wait_until(lambda: not os.path.exists(f"/proc/{init}"), "the end of its process")
     assert rootless("ps", "-aq", "--filter", "name=lost").stdout == ""
 
