@@ -7,7 +7,7 @@ from stat import S_ISDIR
 
 
 def copy_tree(source: int, target: int) -> None:
-    """Copy what is in one directory to another, by descriptors: files, links, modes, owners.
+    """Copy what is in one directory to another, by descriptors: files, links, modes, owners, times.
 
     Its own mode and owner stay what the mount says.
     """
@@ -47,6 +47,8 @@ def _copy_owner(target: int, name: str, status: os.stat_result) -> None:
     os.chown(name, status.st_uid, status.st_gid, dir_fd=target, follow_symlinks=False)
     if status.st_mode & 0o170000 != 0o120000:
         os.chmod(name, status.st_mode & 0o7777, dir_fd=target)
+    times = (status.st_atime_ns, status.st_mtime_ns)
+    os.utime(name, ns=times, dir_fd=target, follow_symlinks=False)
 
 
 def _copy_own_mode(source: int, target: int) -> None:

@@ -14,6 +14,7 @@ from rootless import files
 from rootless.kernel import mount
 from rootless.kernel.mount import MS_PRIVATE, MS_REC
 from rootless.kernel.openat2 import RESOLVE_BENEATH, RESOLVE_NO_MAGICLINKS
+from rootless.runtime.copy_up import copy_tree
 from rootless.runtime.operations import attach, attribute_words, stack_directories
 from rootless.runtime.targets import PLAIN, open_mount_point
 from rootless.typed import TYPE_CHECKING, NamedTuple
@@ -23,6 +24,9 @@ if TYPE_CHECKING:
 
 # A link below a volume may be a program's trap (CVE-2023-2728 and relatives): one that leads out is EXDEV.
 _BELOW = RESOLVE_BENEATH | RESOLVE_NO_MAGICLINKS
+
+COPY = "copy"
+"""What ``CopyAnew`` makes."""
 
 
 def _open(root: Root, path: str, flags: int) -> int:
@@ -136,6 +140,36 @@ class OverlayInside(NamedTuple):
         return (
             f"mount overlay of {part}{what} on {self.target}{how}{attribute_words(self.attributes)}"
         )
+
+
+class CopyAnew(NamedTuple):
+    """Copy a directory into ``fresh``, in which nothing is left of what was written there before."""
+
+    source: str
+    fresh: str
+
+    @property
+    def callers_files(self) -> tuple[tuple[str, int], ...]:
+        return ((self.source, os.O_RDONLY | os.O_DIRECTORY), (self.fresh, os.O_PATH))
+
+    def apply(self, root: Root) -> None:
+        source = _open(root, self.source, os.O_RDONLY | os.O_DIRECTORY)
+        top = _open(root, self.fresh, os.O_PATH | os.O_DIRECTORY)
+        try:
+            files.remove_at(top, COPY)
+        except FileNotFoundError:
+            pass
+        os.mkdir(COPY, 0o700, dir_fd=top)
+        copy = os.open(COPY, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC, dir_fd=top)
+        copy_tree(source, copy)
+        status = os.fstat(source)
+        os.fchown(copy, status.st_uid, status.st_gid)
+        os.fchmod(copy, S_IMODE(status.st_mode))
+        for fd in (copy, top, source):
+            os.close(fd)
+
+    def __str__(self) -> str:
+        return f"copy {self.source} into {self.fresh} anew"
 
 
 class Secret(NamedTuple):

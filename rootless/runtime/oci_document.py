@@ -73,5 +73,6 @@ def _mount(mount: Mount) -> dict[str, Any]:
         lower = ":".join(each[9:] for each in options if each.startswith("lowerdir="))
         options = [each for each in options if not each.startswith(("lowerdir=", *_OF_STACKS))]
         options.append(f"lowerdir={lower}")
+    options = [each for each in options if not each.startswith("fresh=")]
     options = ["tmpcopyup" if each == "copy-up" else each for each in options]
     return {**mount, "options": [each for each in options if each not in _OURS]}

@@ -299,7 +299,7 @@ def _bind(source: str, target: str, options: list[str], resolve: int) -> list[Op
     ours: dict[str, str] = {}
     for option in options:
         key, equals, value = option.partition("=")
-        if equals and key in ("subpath", "chown"):
+        if equals and key in ("subpath", "chown", "fresh"):
             ours[key] = value
             continue
         attributes |= _ATTRIBUTES.get(option, 0)

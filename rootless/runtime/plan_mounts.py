@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from rootless.runtime.mount_operations import (
+    COPY,
     BindBelow,
     ChangeOwner,
+    CopyAnew,
     OverlayInside,
     Secret,
     ShowSecrets,
@@ -27,9 +29,13 @@ def secrets(target: str, options: list[str]) -> Operation:
 
 
 def bind_part(plain: BindMount, ours: dict[str, str]) -> list[Operation]:
-    """What few bind mounts have: another owner first, and only a part of the source."""
+    """What few bind mounts have: a fresh copy or another owner first, and only a part of the source."""
     subpath = ours.get("subpath", "")
     steps: list[Operation] = []
+    if "fresh" in ours:
+        steps.append(CopyAnew(plain.source, ours["fresh"]))
+        plain = plain._replace(source=ours["fresh"])
+        subpath = f"{COPY}/{subpath}" if subpath else COPY
     if "chown" in ours:
         steps.append(_change_owner(plain.source, subpath, ours["chown"]))
     if not subpath:

@@ -186,6 +186,20 @@ def test_images_are_mounted_where_nothing_is_stacked_by_the_kernel(
     rootless("rmi", "layers", env=env)
 
 
+@pytest.mark.parametrize("driver", ["overlay", "fuse-overlayfs", "vfs"])
+def test_what_is_written_to_an_image_is_gone_at_the_next_start(
+    rootless, busybox, driver, needs_fuse
+):
+    env = {"ROOTLESS_STORAGE_DRIVER": driver}
+    mount = f"type=image,source={busybox},target=/x,rw=true"
+    script = "echo x >>/x/new; cat /x/new; stat -c %Y /x/bin/busybox"
+    made = ("--name", "again", "--network", "none", "--mount", mount, busybox, "sh", "-c", script)
+    first = rootless("run", *made, env=env).stdout
+    assert first.startswith("x\n")
+    assert rootless("start", "-a", "again", env=env).stdout == first
+    rootless("rm", "again", env=env)
+
+
 def test_files_in_memory_go_when_the_container_stops(rootless, busybox):
     script = "ls /t; echo x >/t/x"
     made = ("run", "--name", "memory", "--network", "none", "--tmpfs", "/t", busybox, "sh", "-c")
