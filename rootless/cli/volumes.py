@@ -160,7 +160,7 @@ def volume_mount(volume: str) -> None:
     """Print where the files of a volume are: always there, of subordinate ids for ``unshare``."""
     from rootless.engine import volumes
 
-    output.write(volumes.inspect(Engine.open(), volume).volume.path)
+    output.write(volumes.volumes_of(Engine.open()).stored(volume).path)
 
 
 def volume_unmount(volume: str) -> None:

@@ -5,13 +5,13 @@ from __future__ import annotations
 import os
 
 from rootless import files
+from rootless.engine.requests import MountRequest
 from rootless.errors import InvalidRequest, NotFound, Unsupported
 from rootless.runtime.options import Mount
 from rootless.storage.volumes import check_name, check_options
 from rootless.typed import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
-    from rootless.engine.requests import MountRequest
     from rootless.runtime.users import User
 
 PROPAGATION = frozenset(
@@ -164,6 +164,19 @@ def in_memory(request: MountRequest, target: str, user: User) -> Mount:
     if kind == "tmpfs" and not any(each.startswith("mode=") for each in given):
         options.append("mode=1777")
     return Mount(kind, kind, target, tuple(options))
+
+
+def of_volume(request: MountRequest, words: str) -> MountRequest:
+    """The tmpfs that a container gets for a volume with type=tmpfs, whose ``o`` is ``words``."""
+    options = list(filter(None, words.split(",")))
+    for each in request.options:
+        if each == "O" or each.startswith("subpath="):
+            raise InvalidRequest(f"volume {request.source} is in memory and cannot have {each}")
+        if each == "nocopy":
+            options.append("notmpcopyup")
+        elif each == "U" or (each not in _OURS | PROPAGATION and not each.startswith(_KEYS)):
+            options.append(each)
+    return MountRequest("tmpfs", "", request.target, tuple(options))
 
 
 def _value(request: MountRequest, key: str) -> str | None:

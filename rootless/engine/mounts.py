@@ -16,6 +16,7 @@ from rootless.engine.mount_options import (
     check_source,
     image_options,
     in_memory,
+    of_volume,
     overlay_options,
     volume_use,
 )
@@ -26,7 +27,7 @@ from rootless.runtime import container as store
 from rootless.runtime.journal import note
 from rootless.runtime.options import Mount
 from rootless.runtime.parameters import check_target, clean_target
-from rootless.storage.volumes import Volumes
+from rootless.storage.volumes import Volumes, is_in_memory
 from rootless.typed import TYPE_CHECKING, Any, NamedTuple
 
 if TYPE_CHECKING:
@@ -162,7 +163,13 @@ class _Resolver:
             case "volume":
                 use = volume_use(request, target)
                 self.volumes.append(use)
-                source = use.options.get("device") or self._path(use.name)
+                volume = self._store.get(use.name) if self._store.exists(use.name) else None
+                options = use.options if volume is None else volume.options
+                if is_in_memory(options):
+                    self._describe(request, target, Name=use.name, Driver="local")
+                    return in_memory(of_volume(request, options["o"]), target, self._place.user)
+                path = self._store.path(use.name) if volume is None else volume.path
+                source = use.options.get("device") or path
                 self._describe(request, target, source=source, Name=use.name, Driver="local")
             case _:
                 check_source(request)
@@ -171,11 +178,6 @@ class _Resolver:
         if "O" in request.options:
             return self._overlay(request, source, target)
         return Mount("bind", source, target, bind_options(request, source, self._place.user))
-
-    def _path(self, name: str) -> str:
-        if self._store.exists(name):
-            return self._store.get(name).path
-        return self._store.path(name)
 
     def _overlay(self, request: MountRequest, source: str, target: str) -> Mount:
         """``:O``: what is written goes to the bundle, and goes when the container starts anew."""
@@ -209,11 +211,12 @@ class _Resolver:
         lower = [each.replace(self._place.scratch, self._place.bundle, 1) for each in rootfs.lower]
         writable = "rw" in request.options
         words = image_options(request)
-        # A copy of its own goes with the container; overlayfs wants two directories where none is written.
-        if rootfs.driver == "vfs" or (len(lower) == 1 and not writable):
-            shown = () if writable else ("rro",)
-            return Mount("bind", lower[0], target, (*shown, *words))
+        # overlayfs wants two directories where none is written.
+        if len(lower) == 1 and not writable:
+            return Mount("bind", lower[0], target, ("rro", *words))
         access = self._fresh() if writable else ("ro",)
+        if rootfs.driver == "vfs":  # always one directory; it is copied once more at each start
+            return Mount("bind", lower[0], target, (access[0], *words))
         layers = tuple(f"lowerdir={each}" for each in lower)
         return Mount("overlay", "overlay", target, (*layers, *access, *words))
 

@@ -33,6 +33,10 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 _FIRST = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789")
 _NAME = _FIRST | frozenset("_.-")
+_TMPFS = frozenset(
+    ("size", "nr_inodes", "nr_blocks", "mode", "uid", "gid", "ro", "rw", "noatime", "relatime")
+    + ("exec", "noexec", "suid", "nosuid", "dev", "nodev")
+)
 
 
 class VolumeRecord(TypedDict, total=False):
@@ -73,7 +77,7 @@ class Volumes:
     ) -> Volume:
         """Make an empty volume; without a name it is anonymous and gets 64 hex digits.
 
-        ``options`` may only say that it is a directory of the host: ``device`` names it.
+        ``options`` may only say that it is a directory of the host, which ``device`` names, or in memory.
         Raises Conflict when the name is taken, InvalidRequest when it cannot be one.
         """
         options = check_options(options or {})
@@ -82,7 +86,7 @@ class Volumes:
             "labels": labels or {},
             "options": options,
             "anonymous": anonymous or name is None,
-            # A directory of the host is its owner's business: nothing is copied there.
+            # A directory of the host is its owner's business, and what is in memory begins anew.
             "filled": "device" in options,
         }
         name = files.random_name(32) if name is None else check_name(name)
@@ -108,12 +112,24 @@ class Volumes:
         options = record.get("options", {})
         return Volume(
             name=full,
-            path=options.get("device") or self.path(full),
+            path=self.path(full)
+            if is_in_memory(options)
+            else options.get("device", self.path(full)),
             created=record.get("created", ""),
             labels=record.get("labels", {}),
             options=options,
             anonymous=record.get("anonymous", False),
         )
+
+    def stored(self, name: str) -> Volume:
+        """The same, of a volume whose content is on disk.  Raises Unsupported."""
+        volume = self.get(name)
+        if is_in_memory(volume.options):
+            raise Unsupported(
+                f"volume {volume.name} is in the memory of each container that mounts it, and nowhere else",
+                hint=f"rootless ps --filter volume={volume.name} names them; rootless cp CONTAINER:DIR -",
+            )
+        return volume
 
     def path(self, name: str) -> str:
         """Where the content of the volume with that full name is, or will be."""
@@ -205,7 +221,7 @@ class Volumes:
 
     def export(self, name: str, fd: int) -> None:
         """Write the content as an uncompressed tar archive to a descriptor, which may be a pipe."""
-        volume = self.get(name)
+        volume = self.stored(name)
         self._inside(lambda: _export(volume.path, fd), f"export the volume {volume.name}")
 
     def import_archive(self, name: str, fd: int) -> tuple[str, ...]:
@@ -213,7 +229,7 @@ class Volumes:
 
         Returns notices.  Raises ImageRefused for an archive that would leave the volume.
         """
-        volume = self.get(name)
+        volume = self.stored(name)
         with files.lock(f"{self._directory(volume.name)}/volume.lock"):
             try:
                 notices = self._inside(
@@ -290,23 +306,39 @@ def _write(directory: str, record: VolumeRecord) -> None:
 
 
 def check_options(options: dict[str, str]) -> dict[str, str]:
-    """docker's options of a local volume; only ``o=bind`` with a directory of the host is kept.
+    """docker's options of a local volume: a directory of the host, or files in memory.
 
     Raises Unsupported for what would have to be mounted outside of containers, InvalidRequest.
     """
     if not options:
         return {}
     kind, device, words = (options.get(key, "") for key in ("type", "device", "o"))
-    if set(options) - {"type", "device", "o"} or kind not in ("", "none", "bind"):
+    if set(options) - {"type", "device", "o"} or kind not in ("", "none", "bind", "tmpfs"):
         raise Unsupported(
-            "volume options other than type=none, o=bind and device=DIRECTORY are not supported",
-            hint="files in memory: --tmpfs; a file system must be mounted by an administrator",
+            "volume options other than type=none, o=bind and device=DIRECTORY, or type=tmpfs, are not supported",
+            hint="any other file system must be mounted by an administrator",
         )
+    if kind == "tmpfs":
+        return _in_memory(device, words)
     if not {"bind", "rbind"}.intersection(words.split(",")):
         raise InvalidRequest("a volume with device= needs o=bind")
     if not device.startswith("/") or not os.path.isdir(device):
         raise InvalidRequest(f"{device!r} is not the absolute path of a directory")
     return {"type": "none", "o": words, "device": os.path.realpath(device)}
+
+
+def is_in_memory(options: dict[str, str]) -> bool:
+    """Whether a volume with these options is a tmpfs of its own in each container."""
+    return options.get("type") == "tmpfs"
+
+
+def _in_memory(device: str, words: str) -> dict[str, str]:
+    if device not in ("", "tmpfs"):
+        raise InvalidRequest(f"a volume with type=tmpfs has device=tmpfs, not {device}")
+    for word in filter(None, words.split(",")):
+        if word.partition("=")[0] not in _TMPFS:
+            raise Unsupported(f"a volume with type=tmpfs cannot have o={word}")
+    return {"type": "tmpfs", "device": "tmpfs", "o": words}
 
 
 def _fill(

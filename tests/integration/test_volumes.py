@@ -217,6 +217,23 @@ def test_a_volume_may_be_a_directory_of_the_host(store, images, tmp_path):
     assert "driver" in store.fails("volume", "create", "-d", "nfs", "other")
 
 
+def test_a_volume_in_memory_begins_anew_in_each_container(rootless, busybox):
+    options = ("-o", "type=tmpfs", "-o", "device=tmpfs", "-o", "o=size=2m,uid=5,mode=700")
+    rootless("volume", "create", *options, "memory")
+    seen = rootless(*RUN, "-v", "memory:/v", busybox, "sh", "-c", "stat -c %u:%a /v; df -k /v | tail -n 1; touch /v/a").stdout  # fmt: skip
+    assert seen.split()[:3] == ["5:700", "tmpfs", "2048"]
+    assert rootless(*RUN, "-v", "memory:/v", busybox, "ls", "/v").stdout == ""
+    assert "passwd" in rootless(*RUN, "-v", "memory:/etc", busybox, "ls", "/etc").stdout
+    nothing = rootless(*RUN, "-v", "memory:/etc:nocopy", busybox, "ls", "/etc/passwd", check=False)
+    assert nothing.exit_code == 1
+    for command in ("export", "mount"):
+        assert "in the memory of each container" in rootless.fails("volume", command, "memory")
+    assert "cannot have O" in rootless.fails(*RUN, "-v", "memory:/v:O", busybox, "true")
+    rootless("volume", "rm", "memory")
+    refused = rootless.fails("volume", "create", "-o", "type=tmpfs", "-o", "o=foo=3", "x")
+    assert "cannot have o=foo=3" in refused
+
+
 def test_a_mounted_volume_is_where_it_always_is(rootless, busybox):
     rootless(
         "run", "--rm", "--network", "none", "-u", "7", "-v", "placed:/v", busybox, "touch", "/v/a"
