@@ -228,6 +228,8 @@ class BuildLauncher:
                 base=None if backend.new_namespace else files.text_or_empty("/etc/hosts"),
             ),
         }
+        if request.dns == names.NO_RESOLVERS:
+            del texts["resolv.conf"]
         mounts = []
         for name, text in texts.items():
             path = f"{place.bundle}/{name}"

@@ -36,10 +36,12 @@ def network_of(
     request: RunRequest, config: ContainerConfig
 ) -> tuple[NetworkRequest, tuple[Wish, ...]]:
     """``--network``, ``-p``, ``-P`` and their relatives as values.  Raises InvalidRequest."""
-    modes = [split_mode(each) for each in request.network or ("",)]
+    _check_texts(request)
+    given = _separated(request.network)
+    modes = [split_mode(each) for each in given]
     ports = _ports(request, config) if request.publish or request.publish_all else ()
     if all(_is_user_network(mode) for mode, _ in modes):
-        wishes = _wishes(request)
+        wishes = _wishes(request, given)
         options = tuple(each.network for each in wishes)
         return NetworkRequest(USER, ports, options), wishes
     if len(modes) > 1:
@@ -55,6 +57,29 @@ def network_of(
     if mode in ("container", "ns"):
         mode, options = "joined", ()
     return NetworkRequest(mode, ports, options, mac_address=request.mac_address), ()
+
+
+def _check_texts(request: RunRequest) -> None:
+    """Raise InvalidRequest for flags on hosts and resolv.conf that contradict each other."""
+    if request.no_hosts and request.add_host:
+        raise InvalidRequest("--no-hosts and --add-host exclude each other")
+    more = (*request.dns[1:], *request.dns_search, *request.dns_option)
+    if "none" in request.dns and more:
+        raise InvalidRequest(
+            "--dns none leaves resolv.conf to the image: no other --dns, --dns-search or"
+            " --dns-option goes with it"
+        )
+
+
+def _separated(texts: tuple[str, ...]) -> tuple[str, ...]:
+    """``NAME,NAME`` is short for several flags; elsewhere a comma parts options."""
+    if not any("," in each for each in texts):
+        return texts or ("",)
+    return tuple(
+        name
+        for text in texts
+        for name in ((text,) if ":" in text or "=" in text else text.split(","))
+    )
 
 
 def _ports(request: RunRequest, config: ContainerConfig) -> tuple[PortMapping, ...]:
@@ -89,8 +114,8 @@ def _is_user_network(mode: str) -> bool:
     return mode not in BACKENDS and mode not in ("container", "ns")
 
 
-def _wishes(request: RunRequest) -> tuple[Wish, ...]:
-    wishes = [parse_wish(each) for each in request.network]
+def _wishes(request: RunRequest, given: tuple[str, ...]) -> tuple[Wish, ...]:
+    wishes = [parse_wish(each) for each in given]
     if len(wishes) > 1 and (request.ip or request.ip6 or request.mac_address):
         raise InvalidRequest(
             "--ip, --ip6 and --mac-address are for one network",
@@ -173,7 +198,7 @@ def backend_of(
         wishes,
         container=container,
         names=(name, container[:12]),
-        resolvers=resolvers,
+        resolvers=() if resolvers == names.NO_RESOLVERS else resolvers,
         outside=outside,
     )
     return _limited(backend, rate)
@@ -269,10 +294,10 @@ def write_texts(
 
     Anew at each start: the host may have moved to another network, the container to another address.
     """
-    texts = {
-        "hostname": names.hostname(hostname),
-        "resolv.conf": _resolv_conf(attachment, shares_host=shares_host, settings=settings),
-    }
+    texts = {"hostname": names.hostname(hostname)}
+    if tuple(settings.get("dns", ())) != names.NO_RESOLVERS:
+        text = _resolv_conf(attachment, shares_host=shares_host, settings=settings)
+        texts["resolv.conf"] = text
     if not settings.get("no_hosts"):
         addresses = (attachment.address, attachment.address6)
         texts["hosts"] = names.hosts(

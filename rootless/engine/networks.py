@@ -263,15 +263,31 @@ def connect(engine: Engine, request: NetworkConnectRequest) -> None:
     if any(each["network"] == wish.network for each in wishes):
         raise Conflict(f"container {container.name} is on network {wish.network} already")
     running = container.state() is not None
+    _check_can_join(container, record["name"], running=running)
     if running:
-        if not wishes:
-            raise Unsupported(
-                f"container {container.name} runs on a network of its own kind",
-                hint="stop it first, or start it with --network NAME",
-            )
         _tell(engine, container, {"do": "connect", "wish": wish._asdict()})
     _store_wishes(container, [*wishes, wish._asdict()])
     _note_member(engine, "connect", record, container)
+
+
+def _check_can_join(container: Container, network: str, *, running: bool) -> None:
+    """Raise Unsupported where a container shares a network, or runs on one that is not the keeper's."""
+    mode = container.record["launch"]["network"][0]
+    if mode == USER:
+        return
+    if mode in ("host", "joined"):
+        whose = "the host" if mode == "host" else "another container"
+        raise Unsupported(
+            f"container {container.name} has the network of {whose} and none of its own to connect",
+            hint=f"make it anew with --network {network}",
+        )
+    if running:
+        raise Unsupported(
+            f"container {container.name} runs with --network {mode}, which lies outside of the"
+            " user namespace of user networks: it can be connected while it is stopped only",
+            hint=f"rootless stop {container.name}; rootless network connect {network}"
+            f" {container.name}; rootless start {container.name}",
+        )
 
 
 def disconnect(engine: Engine, request: NetworkDisconnectRequest) -> None:

@@ -94,13 +94,14 @@ class Members:
             for each in self.on(record["name"])
             for address, _ in each.places[record["name"]].addresses
         ]
+        wanted = [each for each in (wish.address, wish.address6) if each is not None]
+        for each in wanted:
+            records.check_address(record, each, taken)
         addresses = []
         for subnet in record["subnets"]:
-            wanted = wish.address6 if ":" in subnet["subnet"] else wish.address
-            if wanted is not None:
-                records.check_address(record, wanted, taken)
+            chosen = next((each for each in wanted if records.holds(subnet, each)), None)
             length = int(subnet["subnet"].partition("/")[2])
-            addresses.append((wanted or records.free_address(subnet, taken), length))
+            addresses.append((chosen or records.free_address(subnet, taken), length))
         member.places[record["name"]] = Place(
             record["name"],
             wish.interface or _free_interface(member),

@@ -5,6 +5,9 @@ from __future__ import annotations
 from rootless.errors import HostLacks, InvalidRequest
 from rootless.typed import NamedTuple
 
+NO_RESOLVERS = ("none",)
+"""``--dns none``: the image's own resolv.conf is left alone."""
+
 HOST_NAMES = ("host.containers.internal", "host.docker.internal")
 
 _LOOPBACK = """\

@@ -218,6 +218,11 @@ def free_address(subnet: Subnet, taken: Iterable[str]) -> str:
     raise Conflict(f"all addresses of {part or subnet['subnet']} are in use")
 
 
+def holds(subnet: Subnet, address: str) -> bool:
+    """Whether an address is one of a subnet's."""
+    return _contains(_network(subnet["subnet"]), address)
+
+
 def check_address(record: NetworkRecord, address: str, taken: Iterable[str]) -> None:
     """Raise InvalidRequest or Conflict unless a container may have ``address`` on a network."""
     from ipaddress import ip_address
@@ -226,9 +231,13 @@ def check_address(record: NetworkRecord, address: str, taken: Iterable[str]) -> 
         wanted = ip_address(address)
     except ValueError:
         raise InvalidRequest(f"{address} is not an address") from None
-    if not any(_contains(_network(each["subnet"]), address) for each in record["subnets"]):
+    if not any(holds(each, address) for each in record["subnets"]):
         subnets = ", ".join(each["subnet"] for each in record["subnets"])
-        raise InvalidRequest(f"{address} is not in network {record['name']} ({subnets})")
+        lacks = wanted.version == 6 and ":" not in subnets
+        raise InvalidRequest(
+            f"{address} is not in network {record['name']} ({subnets})",
+            hint="network create --ipv6 makes one that has IPv6" if lacks else None,
+        )
     if any(wanted == ip_address(each["gateway"]) for each in record["subnets"]):
         raise Conflict(f"{address} is the gateway of network {record['name']}")
     if any(wanted == ip_address(each) for each in taken):

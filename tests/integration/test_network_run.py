@@ -210,6 +210,18 @@ def test_names_can_be_added_and_resolvers_chosen(rootless, busybox):
     assert out.endswith("me\n")
 
 
+def test_without_resolvers_the_images_own_file_is_left_alone(rootless, busybox):
+    run = ("run", "--rm", "--network", "none", "--dns", "none")
+    assert "No such file" in rootless.fails(*run, busybox, "cat", "/etc/resolv.conf", exit_code=1)
+    for more in (("--dns", "10.9.9.9"), ("--dns-search", "lan"), ("--dns-option", "ndots:2")):
+        assert "no other --dns" in rootless.fails(*run, *more, busybox, "true")
+
+
+def test_no_hosts_file_and_lines_in_it_exclude_each_other(rootless, busybox):
+    said = rootless.fails("run", "--rm", "--no-hosts", "--add-host", "a:1.2.3.4", busybox, "true")
+    assert "--no-hosts and --add-host exclude each other" in said
+
+
 def test_without_a_helper_the_default_is_none_with_one_clear_line(rootless, busybox, tmp_path):
     for program in ("newuidmap", "newgidmap"):
         found = shutil.which(program)

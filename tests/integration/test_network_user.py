@@ -245,6 +245,52 @@ def test_addresses_come_from_the_range(lab):
     assert "all addresses of 10.98.7.128/30 are in use" in said
 
 
+def test_several_networks_are_named_in_one_word_or_in_several(lab):
+    for name in ("n1", "n2"):
+        lab.network(name)
+    lab.start("both", "--network", "n1,n2", "--network-alias", "pair")
+    for network in ("n1", "n2"):
+        lab.start(f"on-{network}", "--network", network)
+        assert "Address" in lab.inside(f"on-{network}", "nslookup pair")
+    chosen = ("--network", "n1:ip=10.89.0.77,alias=x,mac=02:00:00:00:00:09", "--network", "n2")
+    lab.start("apart", *chosen)
+    assert "10.89.0.77/24" in lab.inside("apart", "ip addr show dev eth0")
+    assert "02:00:00:00:00:09" in lab.inside("apart", "ip addr show dev eth0")
+    said = lab.rootless.fails("run", "--rm", "--network", "n1,none", lab.image, "true")
+    assert "only user networks can be combined" in said
+
+
+def test_an_address_of_the_wrong_kind_is_refused(lab):
+    lab.network("four")
+    lab.network("both", "--ipv6", "--subnet", "10.98.8.0/24", "--subnet", "fd98:8::/64")
+    run = ("run", "--rm", "--network")
+    said = lab.rootless.fails(*run, "four", "--ip6", "fd98:8::5", lab.image, "true")
+    assert "fd98:8::5 is not in network four" in said
+    assert "--ipv6" in said
+    lab.start("six", "--network", "both", "--ip", "fd98:8::5")
+    seen = lab.inside("six", "ip addr show dev eth0")
+    assert "fd98:8::5/64" in seen
+    assert "10.98.8.2/24" in seen
+
+
+@pytest.mark.parametrize("mode", ["none", "private", "host"])
+def test_who_is_not_on_user_networks_is_connected_while_it_is_stopped(lab, mode):
+    lab.network("n1")
+    lab.start("one", "--network", mode)
+    said = lab.rootless.fails("network", "connect", "n1", "one")
+    if mode == "host":
+        assert "has the network of the host" in said
+        lab.rootless("stop", "-t", "0", "one")
+        assert "make it anew" in lab.rootless.fails("network", "connect", "n1", "one")
+        return
+    assert f"runs with --network {mode}" in said
+    assert "rootless stop one; rootless network connect n1 one; rootless start one" in said
+    lab.rootless("stop", "-t", "0", "one")
+    lab.rootless("network", "connect", "n1", "one")
+    lab.rootless("start", "one")
+    assert "10.89." in lab.inside("one", "ip -4 addr show dev eth0")
+
+
 def test_a_network_is_described_with_who_is_on_it(lab):
     lab.network("n1", "--label", "team=blue", "--opt", "mtu=9000", "--ipv6")
     lab.start("one", "--network", "n1", "--network-alias", "uno")

@@ -17,14 +17,14 @@ NETWORK = Group(
     "Network",
     (
         Option(
-            "network", "MODE", "none, host, NAME, container:NAME, ns:PATH, pasta or slirp4netns",
+            "network", "MODE", "none, host, NAME[,NAME], container:NAME, ns:PATH, pasta or slirp4netns",
             many=True, aliases=("net",), complete="network",
         ),
         Option("publish", "[[IP:]HOST:]PORT[/PROTO]", "Open a port of the host", short="p", many=True),
         Option("publish-all", "", "Open a port for each that the image exposes", short="P"),
         Option("hostname", "NAME", "Its host name", short="h"),
         Option("add-host", "NAME:IP", "A line in /etc/hosts; host-gateway is this host", many=True),
-        Option("dns", "IP", "A name server", many=True),
+        Option("dns", "IP", "A name server; none leaves resolv.conf to the image", many=True),
         Option("expose", "PORT[/PROTO]", "For --publish-all", many=True),
     ),
     (
