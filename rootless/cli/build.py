@@ -57,8 +57,7 @@ def build_to_run(context: str, file: str | None, *, quiet: bool) -> str:
 
 def build_request(context: str, given: dict[str, Any]) -> Any:
     """The request that the flags mean, relative to where the caller is."""
-    from rootless.cli.registries import platform_of
-    from rootless.cli.values import environment
+    from rootless.cli.values import environment, platform_of
     from rootless.engine.build_requests import BuildRequest
 
     remote = context == "-" or context.startswith(_REMOTE)
@@ -111,7 +110,7 @@ def _files(paths: tuple[str, ...]) -> list[str]:
 
 def _proxies() -> list[str]:
     """The caller's proxies, as build arguments that no ARG needs to declare."""
-    from rootless.cli.run import proxies
+    from rootless.cli.caller import proxies
 
     return [each for each in proxies() if not each.endswith("=")]
 

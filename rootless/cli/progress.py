@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import sys
 import time
 
 from rootless.cli import phrases
@@ -17,23 +15,6 @@ if TYPE_CHECKING:
 
 _LONGEST_LINE = 64 << 10  # bytes; a longer one is shown in parts
 _KEPT_BYTES = 64 << 10  # of a step's output, shown if it fails
-
-
-def progress(*, quiet: bool = False, style: str = "auto") -> Progress:
-    """A context whose value reports; ``style`` is as after docker's ``--progress``."""
-    if quiet or style in ("quiet", "none"):
-        return Progress(sys.stderr)
-    if style in ("rawjson", "json"):
-        return JsonProgress(sys.stderr)
-    if style == "plain" or (style == "auto" and not _is_live(sys.stderr)):
-        return PlainProgress(sys.stderr)
-    from rootless.cli.live import LiveProgress
-
-    return LiveProgress(sys.stderr)
-
-
-def _is_live(stream: TextIO) -> bool:
-    return stream.isatty() and os.environ.get("TERM") not in (None, "dumb")
 
 
 class Progress:

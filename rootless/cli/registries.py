@@ -6,6 +6,7 @@ import os
 
 from rootless.cli import output
 from rootless.cli.reporting import Reporting
+from rootless.cli.values import platform_of
 from rootless.engine import Engine
 from rootless.typed import TYPE_CHECKING, Any
 
@@ -29,15 +30,6 @@ def access(given: dict[str, Any]) -> Access:
         retry_delay_s=given.pop("retry_delay", None),
         signature_policy=given.pop("signature_policy", None),
     )
-
-
-def platform_of(given: dict[str, Any]) -> str | None:
-    """``--platform``, or what its parts say: takes them out of ``given``."""
-    from rootless.cli.values import platform
-
-    parts = platform(*(given.pop(name, None) for name in ("os", "arch", "variant")))
-    chosen: str | None = given.pop("platform", None)
-    return chosen or parts
 
 
 def pull(
@@ -85,7 +77,7 @@ def push(
     **given: Any,
 ) -> None:
     """Upload images to a registry."""
-    from rootless.cli.run import read_text
+    from rootless.cli.caller import read_text
     from rootless.engine.push import PushRequest
     from rootless.engine.push import push as push_all
 

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from rootless.typed import TYPE_CHECKING
+import os
+import sys
+
+from rootless.typed import TYPE_CHECKING, TextIO
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -21,8 +24,6 @@ class Reporting:
 
     def __call__(self, event: Event) -> None:
         if self.progress is None:
-            from rootless.cli.progress import progress
-
             self.progress = progress(quiet=self.quiet, style=self.style)
         self.progress(event)
 
@@ -37,3 +38,22 @@ class Reporting:
     ) -> None:
         if self.progress is not None:
             self.progress.close(failed=isinstance(error, Exception))
+
+
+def progress(*, quiet: bool = False, style: str = "auto") -> Progress:
+    """A context whose value reports; ``style`` is as after docker's ``--progress``."""
+    from rootless.cli.progress import JsonProgress, PlainProgress, Progress
+
+    if quiet or style in ("quiet", "none"):
+        return Progress(sys.stderr)
+    if style in ("rawjson", "json"):
+        return JsonProgress(sys.stderr)
+    if style == "plain" or (style == "auto" and not _is_live(sys.stderr)):
+        return PlainProgress(sys.stderr)
+    from rootless.cli.live import LiveProgress
+
+    return LiveProgress(sys.stderr)
+
+
+def _is_live(stream: TextIO) -> bool:
+    return stream.isatty() and os.environ.get("TERM") not in (None, "dumb")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 
+from rootless.cli.caller import everything, proxies, read_text
 from rootless.cli.reporting import Reporting
 from rootless.engine import Engine
 from rootless.engine.requests import MountRequest, RunRequest
@@ -14,7 +15,6 @@ if TYPE_CHECKING:
     from rootless.cli.argv import Values
 
 _PATHS = ("cidfile", "pidfile", "authfile", "cert_dir")
-_PROXIES = ("http_proxy", "https_proxy", "ftp_proxy", "no_proxy", "all_proxy")
 
 
 def run(*, quiet: bool = False, explain: str | None = None, **given: Any) -> int:
@@ -111,7 +111,7 @@ def run_request(given: Values) -> RunRequest:
         given["env"] = environment(given.get("env", ()), given.pop("env_file", ()))
     if "label_file" in given:
         given["label"] = _labels(given.pop("label_file")) + given.get("label", ())
-    for name, variables in (("env_host", _everything), ("http_proxy", proxies)):
+    for name, variables in (("env_host", everything), ("http_proxy", proxies)):
         if name in given:
             given[name] = variables() if given[name] else ()
     if not given.keys().isdisjoint(("os", "arch", "variant")):
@@ -142,26 +142,3 @@ def _labels(paths: tuple[str, ...]) -> tuple[str, ...]:
     return tuple(
         values.pair(line) for path in paths for line in values.env_file(read_text(path), name=path)
     )
-
-
-def read_text(path: str) -> str:
-    """A file that the command line names.  Raises InvalidRequest."""
-    from rootless.errors import InvalidRequest
-
-    try:
-        with open(path, encoding="utf-8") as file:
-            return file.read()
-    except OSError as error:
-        raise InvalidRequest(f"cannot read {path}: {error.strerror}") from None
-    except UnicodeDecodeError:
-        raise InvalidRequest(f"{path} is not text in UTF-8") from None
-
-
-def proxies() -> tuple[str, ...]:
-    """The caller's proxy variables."""
-    names = (*_PROXIES, *map(str.upper, _PROXIES))
-    return tuple(f"{name}={os.environ[name]}" for name in names if name in os.environ)
-
-
-def _everything() -> tuple[str, ...]:
-    return tuple(f"{name}={value}" for name, value in os.environ.items())

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from rootless.errors import InvalidRequest
-from rootless.typed import TYPE_CHECKING
+from rootless.typed import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-    from rootless.engine.requests import MountRequest
 
 _UNITS = {"": 1, "b": 1, "k": 1 << 10, "m": 1 << 20, "g": 1 << 30, "t": 1 << 40, "p": 1 << 50}
 _SECONDS = {
@@ -238,22 +237,8 @@ def split_commas(text: str) -> list[str]:
     return [*fields, field]
 
 
-def volume(text: str) -> MountRequest:
-    """``-v``: ``[SOURCE:]TARGET[:OPTIONS]``."""
-    from rootless.cli.mounts import parse_volume
-
-    return parse_volume(text)
-
-
-def mount(text: str) -> MountRequest:
-    """``--mount``: ``type=bind,source=/a,target=/b,readonly``."""
-    from rootless.cli.mounts import parse_mount
-
-    return parse_mount(text)
-
-
-def tmpfs(text: str) -> MountRequest:
-    """``--tmpfs``: ``TARGET[:OPTIONS]``."""
-    from rootless.cli.mounts import parse_tmpfs
-
-    return parse_tmpfs(text)
+def platform_of(given: dict[str, Any]) -> str | None:
+    """``--platform``, or what its parts say: takes them out of ``given``."""
+    parts = platform(*(given.pop(name, None) for name in ("os", "arch", "variant")))
+    chosen: str | None = given.pop("platform", None)
+    return chosen or parts

@@ -6,7 +6,7 @@ import os
 
 from rootless import files
 from rootless.engine.confinement import confine
-from rootless.engine.identity import user_of
+from rootless.engine.image_users import user_of
 from rootless.engine.limits import limits_of
 from rootless.engine.requests import RunRequest
 from rootless.engine.surroundings import (
@@ -19,7 +19,8 @@ from rootless.engine.surroundings import (
 from rootless.errors import HostLacks, InvalidRequest, Unsupported
 from rootless.events import Notice
 from rootless.network import names
-from rootless.network.backend import NetworkRequest, instead_of_private, pick_backend, split_mode
+from rootless.network.backend import NetworkRequest
+from rootless.network.choice import instead_of_private, pick_backend, split_mode
 from rootless.runtime import sandbox, supervise
 from rootless.runtime.options import CAPABILITIES, ContainerOptions, Mount
 from rootless.typed import TYPE_CHECKING

@@ -7,13 +7,8 @@ import os
 from rootless import events, files
 from rootless.errors import Conflict, HostLacks, InvalidRequest, Unsupported
 from rootless.network import names
-from rootless.network.backend import (
-    BACKENDS,
-    NetworkRequest,
-    instead_of_private,
-    pick_backend,
-    split_mode,
-)
+from rootless.network.backend import NetworkRequest
+from rootless.network.choice import BACKENDS, instead_of_private, pick_backend, split_mode
 from rootless.typed import TYPE_CHECKING, Any
 from rootless.userns.idmap import within
 

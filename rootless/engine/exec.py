@@ -15,7 +15,7 @@ from rootless.kernel.openat2 import RESOLVE_IN_ROOT, RESOLVE_NO_MAGICLINKS
 from rootless.lean import signal
 from rootless.runtime import container as store
 from rootless.runtime import launch, supervise
-from rootless.runtime.cgroup import joined
+from rootless.runtime.joined_cgroup import JoinedCgroup
 from rootless.runtime.journal import note_container
 from rootless.runtime.plan import LaunchPlan, keeps_groups, plan_exec
 from rootless.runtime.users import MAX_FILE_BYTES, find_user
@@ -40,7 +40,7 @@ def execute(engine: Engine, request: ExecRequest) -> int:
     plan = plan_of(engine, container, request)
     state = container.state() or {}
     place = state.get("cgroup")
-    cgroup = joined(place) if place else None
+    cgroup = JoinedCgroup(place) if place else None
     note_container(engine.paths, container.record, "exec")
     if request.detach:
         return _detached(plan, cgroup)

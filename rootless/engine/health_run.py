@@ -9,7 +9,7 @@ from rootless.engine.requests import ExecRequest
 from rootless.errors import InvalidRequest
 from rootless.runtime import container as store
 from rootless.runtime import launch, supervise
-from rootless.runtime.cgroup import joined
+from rootless.runtime.joined_cgroup import JoinedCgroup
 from rootless.typed import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -33,7 +33,7 @@ def run_check(engine: Engine, name: str) -> bool:
     place = (container.state() or {}).get("cgroup")
     null = os.open("/dev/null", os.O_RDWR | os.O_CLOEXEC)
     try:
-        cgroup = joined(place) if place else None
+        cgroup = JoinedCgroup(place) if place else None
         created = launch.create(plan, (null, null, null), cgroup=cgroup)
     finally:
         os.close(null)

@@ -47,7 +47,7 @@ def _version() -> dict[str, Any]:
 def _host(engine: Engine) -> dict[str, Any]:
     from rootless.engine.surroundings import ownership
     from rootless.kernel import landlock
-    from rootless.network.backend import pick_backend
+    from rootless.network.choice import pick_backend
 
     kernel, host = os.uname(), engine.host
     return {

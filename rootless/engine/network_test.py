@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from rootless.errors import InvalidRequest, RootlessError
 from rootless.network import findings
-from rootless.network.backend import pick_backend
+from rootless.network.choice import pick_backend
 from rootless.typed import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:

@@ -10,7 +10,7 @@ from rootless.engine.filters import has, truth
 from rootless.errors import Conflict, InvalidRequest, NotFound, StoreFailed, Unsupported
 from rootless.lean import contextmanager
 from rootless.network import records
-from rootless.network.backend import BACKENDS
+from rootless.network.choice import BACKENDS
 from rootless.runtime import container as store
 from rootless.runtime.journal import note
 from rootless.typed import TYPE_CHECKING, Any

@@ -11,7 +11,7 @@ from __future__ import annotations
 import os
 
 from rootless import files
-from rootless.engine.identity import texts
+from rootless.engine.image_users import texts
 from rootless.engine.isolation import of_container
 from rootless.errors import HostLacks, InvalidRequest, NotFound, Unsupported
 from rootless.runtime.options import Mount

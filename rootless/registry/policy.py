@@ -6,7 +6,6 @@ What a policy asks for and cannot be checked here refuses the image; it is never
 from __future__ import annotations
 
 import json
-import os
 
 from rootless import files
 from rootless.errors import ImageRefused, InvalidRequest, NotFound, Unsupported
@@ -106,18 +105,3 @@ def _checked(requirements: object, path: str) -> list[Requirement]:
     if not all(isinstance(each, dict) for each in requirements):
         raise InvalidRequest(f"{path}: a requirement is not an object")
     return requirements
-
-
-def key_of(requirement: Requirement, path: str) -> bytes:
-    """The public key that a requirement names, or holds in base64."""
-    import base64
-
-    key_path, data = requirement.get("keyPath"), requirement.get("keyData")
-    if (key_path is None) == (data is None):
-        raise InvalidRequest(f"{path}: sigstoreSigned wants one of keyPath and keyData")
-    try:
-        if isinstance(key_path, str):
-            return files.read_bytes(os.path.expanduser(key_path))
-        return base64.b64decode(str(data), validate=True)
-    except (OSError, ValueError) as error:
-        raise InvalidRequest(f"{path}: cannot read the key: {error}") from None

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import base64
 import json
+import os
 import sys
 
+from rootless import files
 from rootless.errors import (
     HostLacks,
     ImageRefused,
@@ -17,7 +19,6 @@ from rootless.errors import (
 from rootless.image.digest import check_bytes
 from rootless.image.documents import parse_manifest
 from rootless.image.reference import Reference, parse_reference
-from rootless.registry.policy import Requirement, key_of
 from rootless.typed import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 
     from rootless.image.digest import Digest
     from rootless.registry.client import Client
+    from rootless.registry.policy import Requirement
 
 PAYLOAD = "application/vnd.dev.cosign.simplesigning.v1+json"
 SIGNATURE = "dev.cosignproject.cosign/signature"
@@ -43,7 +45,7 @@ def check(
     for field in ("fulcio", "rekorPublicKeyPath", "rekorPublicKeyData", "pki"):
         if field in requirement:
             raise Unsupported(f"{path}: sigstoreSigned with {field} is not supported")
-    key = _public_key(key_of(requirement, path), path)
+    key = _public_key(_key_of(requirement, path), path)
     reasons = []
     for digest in dict.fromkeys(digests):
         for payload, signature in _signatures(client, digest):
@@ -57,6 +59,19 @@ def check(
     raise ImageRefused(
         f"{reference.familiar} is not signed as policy asks: {why}", hint=f"{path} says so"
     )
+
+
+def _key_of(requirement: Requirement, path: str) -> bytes:
+    """The public key that a requirement names, or holds in base64."""
+    key_path, data = requirement.get("keyPath"), requirement.get("keyData")
+    if (key_path is None) == (data is None):
+        raise InvalidRequest(f"{path}: sigstoreSigned wants one of keyPath and keyData")
+    try:
+        if isinstance(key_path, str):
+            return files.read_bytes(os.path.expanduser(key_path))
+        return base64.b64decode(str(data), validate=True)
+    except (OSError, ValueError) as error:
+        raise InvalidRequest(f"{path}: cannot read the key: {error}") from None
 
 
 def _signatures(client: Client, digest: Digest) -> Iterator[tuple[bytes, bytes]]:

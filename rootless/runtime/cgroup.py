@@ -155,15 +155,6 @@ class Cgroup:
             return b""
 
 
-def joined(path: str) -> Cgroup:
-    """The container's cgroup for a further process, which systemd moves in where that is a scope."""
-    if ".scope/" not in path:
-        return Cgroup(path)
-    from rootless.runtime.scope import JoinedCgroup
-
-    return JoinedCgroup(path)
-
-
 def own_path(self_cgroup: str, mount: str) -> str:
     """The directory of the calling process in the unified hierarchy; from /proc/self/cgroup's text."""
     for line in self_cgroup.splitlines():

@@ -13,7 +13,7 @@ import time
 from rootless.errors import RootlessError
 from rootless.runtime import container as store
 from rootless.runtime import launch, supervise
-from rootless.runtime.cgroup import joined
+from rootless.runtime.joined_cgroup import JoinedCgroup
 from rootless.typed import TYPE_CHECKING, Any, NamedTuple
 
 if TYPE_CHECKING:
@@ -112,7 +112,7 @@ class Health:
             created = launch.create(
                 self._plan(pid),
                 (null, write_end, write_end),
-                cgroup=joined(self._cgroup) if self._cgroup else None,
+                cgroup=JoinedCgroup(self._cgroup) if self._cgroup else None,
             )
             self._supervisor = created.supervisor
             launch.start(created)

@@ -173,17 +173,3 @@ class _Bus:
         if reply.header.message_type == MessageType.error:
             words = reply.body[0] if reply.body else "it gave no reason"
             raise HostLacks(f"systemd gives no scope for the container: {words}")
-
-
-class JoinedCgroup(Cgroup):
-    """A container's cgroup in a scope, for a further process: systemd moves it where we may not."""
-
-    def add(self, pid: int, *, born: bool = False) -> None:
-        """Take the process.  Raises HostLacks where systemd does not, PermissionError without it."""
-        try:
-            super().add(pid, born=born)
-        except PermissionError:
-            bus = user_bus()
-            if not bus:
-                raise
-            attach(self.path, pid, bus)

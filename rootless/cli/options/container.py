@@ -6,19 +6,42 @@ from rootless.cli.options.table import Group, Option
 from rootless.cli.values import (
     assignment,
     integer,
-    mount,
     natural,
     octal,
     pair,
     seconds,
     size,
-    tmpfs,
     variable,
-    volume,
     words,
 )
+from rootless.typed import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from rootless.engine.requests import MountRequest
 
 PULL = ("always", "missing", "never", "newer")
+
+
+def _volume(text: str) -> MountRequest:
+    """``-v``: ``[SOURCE:]TARGET[:OPTIONS]``."""
+    from rootless.cli.mounts import parse_volume
+
+    return parse_volume(text)
+
+
+def _mount(text: str) -> MountRequest:
+    """``--mount``: ``type=bind,source=/a,target=/b,readonly``."""
+    from rootless.cli.mounts import parse_mount
+
+    return parse_mount(text)
+
+
+def _tmpfs(text: str) -> MountRequest:
+    """``--tmpfs``: ``TARGET[:OPTIONS]``."""
+    from rootless.cli.mounts import parse_tmpfs
+
+    return parse_tmpfs(text)
+
 
 CONTAINER = Group(
     "Container",
@@ -125,10 +148,10 @@ FILES = Group(
     (
         Option(
             "volume", "[SRC:]DST[:OPT]", "Show a directory, a file or a named volume inside",
-            volume, short="v", many=True, complete="volume-or-file",
+            _volume, short="v", many=True, complete="volume-or-file",
         ),
-        Option("mount", "type=...,target=...", "The same in words", mount, many=True),
-        Option("tmpfs", "DST[:OPT]", "Files in memory", tmpfs, many=True),
+        Option("mount", "type=...,target=...", "The same in words", _mount, many=True),
+        Option("tmpfs", "DST[:OPT]", "Files in memory", _tmpfs, many=True),
         Option("device", "SRC[:DST[:PERM]]", "Show a device inside", many=True, complete="file"),
         Option("read-only", "", "Nothing but mounts can be written"),
         Option("shm-size", "SIZE", "Size of /dev/shm", size, default="64m"),

@@ -6,7 +6,8 @@ import io
 import json
 
 from rootless.cli.live import LiveProgress
-from rootless.cli.progress import JsonProgress, PlainProgress, Progress, progress
+from rootless.cli.progress import JsonProgress, PlainProgress, Progress
+from rootless.cli.reporting import progress
 from rootless.errors import BuildFailed
 from rootless.events import Notice, StepDone, StepOutput, StepStarted, Transfer
 

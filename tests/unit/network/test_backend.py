@@ -3,7 +3,8 @@ from typing import NamedTuple
 import pytest
 
 from rootless.errors import HostLacks, InvalidRequest
-from rootless.network.backend import NetworkRequest, pick_backend, split_mode
+from rootless.network.backend import NetworkRequest
+from rootless.network.choice import pick_backend, split_mode
 from rootless.network.ports import PortMapping
 
 
