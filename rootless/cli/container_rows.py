@@ -159,8 +159,25 @@ def port_document(port: Any) -> dict[str, Any]:
 
 
 def ports_text(ports: list[dict[str, Any]]) -> str:
-    """``0.0.0.0:8080->80/tcp, ...``"""
+    """``0.0.0.0:8080->80/tcp, 0.0.0.0:9000-9002->90-92/tcp``: what goes on where the last one ended is a range."""
+    runs: list[list[dict[str, Any]]] = []
+    for port in ports:
+        if runs and _goes_on(runs[-1][-1], port):
+            runs[-1].append(port)
+        else:
+            runs.append([port])
     return ", ".join(
-        f"{port['host_ip'] or '0.0.0.0'}:{port['host_port']}->{port['container_port']}/{port['protocol']}"
-        for port in ports
+        f"{run[0]['host_ip'] or '0.0.0.0'}:{_span(run, 'host_port')}"
+        f"->{_span(run, 'container_port')}/{run[0]['protocol']}"
+        for run in runs
     )
+
+
+def _goes_on(last: dict[str, Any], port: dict[str, Any]) -> bool:
+    following = {key: last[key] + 1 for key in ("host_port", "container_port")}
+    return port == {**last, **following}
+
+
+def _span(run: list[dict[str, Any]], key: str) -> str:
+    first, last = run[0][key], run[-1][key]
+    return str(first) if first == last else f"{first}-{last}"

@@ -8,7 +8,8 @@ from rootless.engine import Engine
 from rootless.typed import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from rootless.network.records import NetworkRecord
+    from rootless.cli.template_run import Fields
+    from rootless.network.records import NetworkRecord, Subnet
 
 _HEADERS = {
     "ID": "NETWORK ID",
@@ -77,6 +78,9 @@ def _row(record: NetworkRecord, *, whole: bool) -> dict[str, object]:
 
 def _document(record: NetworkRecord) -> dict[str, Any]:
     """In podman's words, and docker's where tools look for those."""
+    from rootless.engine import networks
+
+    has_ipv6 = any(":" in each["subnet"] for each in record["subnets"])
     return {
         "name": record["name"],
         "Name": record["name"],
@@ -84,16 +88,15 @@ def _document(record: NetworkRecord) -> dict[str, Any]:
         "Id": record["id"],
         "driver": record["driver"],
         "Driver": record["driver"],
+        "Scope": "local",
+        "network_interface": networks.interface_of(record),
         "created": record["created"],
         "Created": record["created"],
-        "subnets": record["subnets"],
-        "IPAM": {
-            "Driver": "default",
-            "Config": [
-                {"Subnet": each["subnet"], "Gateway": each["gateway"]} for each in record["subnets"]
-            ],
-        },
-        "ipv6_enabled": any(":" in each["subnet"] for each in record["subnets"]),
+        "subnets": [_subnet(each) for each in record["subnets"]],
+        "ipam_options": {"driver": "host-local"},
+        "IPAM": {"Driver": "default", "Config": [_config(each) for each in record["subnets"]]},
+        "ipv6_enabled": has_ipv6,
+        "EnableIPv6": has_ipv6,
         "internal": record["internal"],
         "Internal": record["internal"],
         "dns_enabled": record["dns_enabled"],
@@ -102,6 +105,24 @@ def _document(record: NetworkRecord) -> dict[str, Any]:
         "options": record["options"],
         "Options": record["options"],
     }
+
+
+def _subnet(subnet: Subnet) -> Fields:
+    """As podman describes it: a range by its first and its last address."""
+    from rootless.cli.template_run import Fields
+    from rootless.engine import networks
+
+    described = Fields(subnet=subnet["subnet"], gateway=subnet["gateway"])
+    if "ip_range" in subnet:
+        first, last = networks.range_of(subnet)
+        described["lease_range"] = {"start_ip": first, "end_ip": last}
+    return described
+
+
+def _config(subnet: Subnet) -> dict[str, str]:
+    """As docker describes it."""
+    described = {"Subnet": subnet["subnet"], "Gateway": subnet["gateway"]}
+    return {**described, "IPRange": subnet["ip_range"]} if "ip_range" in subnet else described
 
 
 def network_inspect(networks: tuple[str, ...], *, format: str | None = None) -> int:

@@ -161,6 +161,11 @@ class _Runner:
             if name in value:
                 return value[name]
             if isinstance(value, Fields):
+                alike = [key for key in value if _plain(key) == _plain(name)]
+                if (
+                    alike
+                ):  # podman's templates say IPv6Enabled for what its documents call ipv6_enabled
+                    return value[alike[0]]
                 self.fail(f"there is no .{name}; there are {_list(value)}")
             return None
         if value is None:
@@ -189,6 +194,10 @@ class _Runner:
             if truth(value) == (call.function == "or"):
                 return value
         return value
+
+
+def _plain(name: str) -> str:
+    return name.replace("_", "").lower()
 
 
 def _list(fields: Mapping[str, object]) -> str:

@@ -260,6 +260,7 @@ def _on_network(place: dict[str, Any]) -> dict[str, Any]:
     six = next((each for each in place["addresses"] if ":" in each[0]), ("", 0))
     gateways = place["gateways"]
     return {
+        "NetworkID": place["network"],
         "IPAddress": four[0],
         "IPPrefixLen": four[1],
         "Gateway": next((each for each in gateways if ":" not in each), ""),

@@ -187,6 +187,16 @@ def inspect(engine: Engine, name: str) -> tuple[NetworkRecord, dict[str, dict[st
     return record, containers
 
 
+def interface_of(record: NetworkRecord) -> str:
+    """What its bridge is called."""
+    return records.bridge_name(record)
+
+
+def range_of(subnet: Subnet) -> tuple[str, str]:
+    """The first and the last address that a container gets which chooses none."""
+    return records.ends_of_range(subnet)
+
+
 def users(engine: Engine, name: str, damaged: list[StoreFailed] | None = None) -> list[str]:
     """The names of all containers, running or not, that are to be on a network (``damaged``: all_containers)."""
     return [

@@ -145,6 +145,8 @@ def default_subnet(taken: Iterable[str], *, name: str) -> Subnet:
 
 def given_subnet(subnet: str, gateway: str | None, taken: Iterable[str]) -> Subnet:
     """``--subnet`` and ``--gateway``.  Raises InvalidRequest, and Conflict when it overlaps another."""
+    from ipaddress import ip_address
+
     network = _network(subnet)
     for each in map(_network, taken):
         if each.version == network.version and each.overlaps(network):
@@ -152,8 +154,10 @@ def given_subnet(subnet: str, gateway: str | None, taken: Iterable[str]) -> Subn
     if network.num_addresses < 4:
         raise InvalidRequest(f"subnet {subnet} has no room for a container")
     chosen = str(network[1]) if gateway is None else gateway
-    if not _contains(network, chosen):
-        raise InvalidRequest(f"gateway {gateway} is not an address in {subnet}")
+    if not _contains(network, chosen) or str(ip_address(chosen)) in _reserved(network):
+        raise InvalidRequest(
+            f"gateway {gateway} is not an address in {subnet} that a host may have"
+        )
     return {"subnet": str(network), "gateway": chosen}
 
 
@@ -200,22 +204,31 @@ def _contains(network: IPv4Network | IPv6Network, address: str) -> bool:
         return False
 
 
+def _reserved(network: IPv4Network | IPv6Network) -> tuple[str, ...]:
+    """What no host of a network may have."""
+    return (str(network[0]), str(network[-1])) if network.version == 4 else (str(network[0]),)
+
+
 def free_address(subnet: Subnet, taken: Iterable[str]) -> str:
     """The lowest address of a subnet, or of its range, that nobody has.  Raises Conflict when it is full."""
     from ipaddress import ip_address
 
-    network = _network(subnet["subnet"])
     used = {int(ip_address(each)) for each in taken} | {int(ip_address(subnet["gateway"]))}
-    first = int(network.network_address) + 2
-    last = int(network.broadcast_address) - (network.version == 4)
-    part = subnet.get("ip_range", "")
-    if part:
-        first = max(first, int(_network(part)[0]))
-        last = min(last, int(_network(part)[-1]))
+    first, last = (int(ip_address(each)) for each in ends_of_range(subnet))
     for number in range(first, last + 1):
         if number not in used:
             return str(ip_address(number))
-    raise Conflict(f"all addresses of {part or subnet['subnet']} are in use")
+    raise Conflict(f"all addresses of {subnet.get('ip_range') or subnet['subnet']} are in use")
+
+
+def ends_of_range(subnet: Subnet) -> tuple[str, str]:
+    """The first and the last address that a container gets which chooses none."""
+    network = _network(subnet["subnet"])
+    first, last = network[2], network[-1 - (network.version == 4)]
+    if "ip_range" in subnet:
+        part = _network(subnet["ip_range"])
+        first, last = max(first, part[0]), min(last, part[-1])
+    return str(first), str(last)
 
 
 def holds(subnet: Subnet, address: str) -> bool:
@@ -238,6 +251,8 @@ def check_address(record: NetworkRecord, address: str, taken: Iterable[str]) -> 
             f"{address} is not in network {record['name']} ({subnets})",
             hint="network create --ipv6 makes one that has IPv6" if lacks else None,
         )
+    if any(str(wanted) in _reserved(_network(each["subnet"])) for each in record["subnets"]):
+        raise InvalidRequest(f"{address} means all of network {record['name']}, or its broadcast")
     if any(wanted == ip_address(each["gateway"]) for each in record["subnets"]):
         raise Conflict(f"{address} is the gateway of network {record['name']}")
     if any(wanted == ip_address(each) for each in taken):

@@ -243,6 +243,16 @@ def test_addresses_come_from_the_range(lab):
         lab.start(name, "--network", "n1")
     said = lab.rootless.fails("run", "--rm", "--network", "n1", lab.image, "true")
     assert "all addresses of 10.98.7.128/30 are in use" in said
+    said = lab.rootless.fails(
+        "run", "--rm", "--network", "n1", "--ip", "10.98.7.255", lab.image, "true"
+    )
+    assert "10.98.7.255 means all of network n1, or its broadcast" in said
+    template = "{{range .Subnets}}{{.Gateway}} {{.LeaseRange.start_ip}}{{end}} {{.IPv6Enabled}}"
+    seen = lab.rootless("network", "inspect", "-f", template, "n1").stdout
+    assert seen == "10.98.7.1 10.98.7.128 false\n"
+    (found,) = json.loads(lab.rootless("network", "inspect", "n1").stdout)
+    assert found["subnets"][0]["lease_range"]["end_ip"] == "10.98.7.131"
+    assert found["IPAM"]["Config"][0]["IPRange"] == "10.98.7.128/30"
 
 
 def test_several_networks_are_named_in_one_word_or_in_several(lab):
@@ -314,6 +324,8 @@ def test_a_network_is_described_with_who_is_on_it(lab):
         (("--driver", "macvlan"), "x", "macvlan"),
         (("--subnet", "10.9.9.0/33"), "x", "10.9.9.0/33"),
         (("--subnet", "10.9.9.0/24", "--gateway", "10.8.8.8"), "x", "gateway"),
+        (("--subnet", "10.9.9.0/24", "--gateway", "10.9.9.0"), "x", "gateway"),
+        (("--subnet", "10.9.9.0/24", "--gateway", "10.9.9.255"), "x", "gateway"),
         (("--subnet", "10.9.9.0/31"), "x", "no room"),
         (("--subnet", "10.9.9.0/24", "--ip-range", "10.9.8.0/25"), "x", "no part of"),
         (("--ip-range", "10.9.8.0/33"), "x", "10.9.8.0/33"),
