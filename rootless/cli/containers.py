@@ -78,7 +78,7 @@ def rm(
 ) -> int:
     """Remove containers."""
     from rootless.engine.container_requests import RemoveRequest
-    from rootless.engine.containers import remove_containers
+    from rootless.engine.removal import remove_containers
 
     request = RemoveRequest(force=force, depend=depend, time=time, volumes=volumes)
     engine = Engine.open()
@@ -111,7 +111,7 @@ def stop(
     ignore: bool = False,
 ) -> int:
     """Ask containers to end, and end them after a while."""
-    from rootless.engine import lifecycle
+    from rootless.engine import stopping
     from rootless.engine.container_requests import StopRequest
 
     request = StopRequest(time=time, signal=signal)
@@ -119,7 +119,7 @@ def stop(
     names = select(
         engine, containers, all=all, latest=latest, filters=filter, cidfiles=cidfile, ignore=ignore
     )
-    return each(names, lambda name: lifecycle.stop(engine, request._replace(containers=(name,))))
+    return each(names, lambda name: stopping.stop(engine, request._replace(containers=(name,))))
 
 
 def restart(
@@ -153,14 +153,14 @@ def kill(
     cidfile: tuple[str, ...] = (),
 ) -> int:
     """Send a signal to containers."""
-    from rootless.engine import lifecycle
+    from rootless.engine import stopping
     from rootless.engine.container_requests import KillRequest
 
     request = KillRequest(signal=signal)
     engine = Engine.open()
     filters = ("status=running",) if all else ()
     names = select(engine, containers, latest=latest, filters=filters, cidfiles=cidfile)
-    return each(names, lambda name: lifecycle.kill(engine, request._replace(containers=(name,))))
+    return each(names, lambda name: stopping.kill(engine, request._replace(containers=(name,))))
 
 
 def wait(
@@ -285,7 +285,7 @@ def unpause(
 def container_prune(*, filter: tuple[str, ...] = (), force: bool = False) -> int:
     """Remove all containers that do not run."""
     from rootless.cli.phrases import reclaimed
-    from rootless.engine.containers import prune
+    from rootless.engine.removal import prune
 
     if not force and not output.confirm("Remove all containers that do not run?"):
         return 1

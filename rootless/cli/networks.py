@@ -28,10 +28,10 @@ _SHORT_ID = 12
 
 def network_create(name: str, **given: Any) -> None:
     """Make a network on which containers find each other by name."""
-    from rootless.engine import networks
+    from rootless.engine import network_creation
     from rootless.engine.network_requests import NetworkCreateRequest
 
-    record = networks.create(Engine.open(), NetworkCreateRequest(name, **given))
+    record = network_creation.create(Engine.open(), NetworkCreateRequest(name, **given))
     output.write(record["name"])
 
 

@@ -55,7 +55,7 @@ class Engine:
     @cached_property
     def driver(self) -> Driver:
         """The storage driver for new containers."""
-        from rootless.storage.driver import pick_driver
+        from rootless.storage.choice import pick_driver
 
         return pick_driver(self.host, self.paths, self.id_map)
 

@@ -179,10 +179,11 @@ def backend_of(
     """The backend for a container.  Raises NotFound for a network that does not exist."""
     if network.mode != USER:
         return _limited(pick_backend(network.mode, engine.host), rate)
-    from rootless.engine import network_keeper, networks
+    from rootless.engine import network_keeper
+    from rootless.engine.network_creation import record_of
     from rootless.network.user import UserNetworks
 
-    found = [networks.record_of(engine, each.network) for each in wishes]
+    found = [record_of(engine, each.network) for each in wishes]
     outside = None
     if not all(record["internal"] for record in found):
         outside = pick_backend("private", engine.host)

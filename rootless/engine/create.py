@@ -10,25 +10,20 @@ from rootless.engine import options as merge
 from rootless.engine.health import health_options
 from rootless.engine.identity import ids_reserved, who_runs
 from rootless.engine.names import random_name
+from rootless.engine.prepared import Prepared, plan_of
 from rootless.engine.surroundings import (
-    emulation,
-    kernel_facts,
     ownership,
-    profile_of,
-    seccomp_filter,
 )
 from rootless.engine.sweep import sweep_containers
 from rootless.errors import Conflict, InvalidRequest, NotFound, StoreFailed
 from rootless.lean import contextmanager
-from rootless.rootfs import Rootfs
 from rootless.runtime import container as store
 from rootless.runtime.container import Container
 from rootless.runtime.generate import generate
 from rootless.runtime.journal import note_container
 from rootless.runtime.options import Mount
-from rootless.runtime.plan import LaunchPlan, plan_launch
 from rootless.runtime.seccomp_cache import read_profile
-from rootless.typed import TYPE_CHECKING, Any, NamedTuple
+from rootless.typed import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -41,21 +36,12 @@ if TYPE_CHECKING:
     from rootless.image.documents import ContainerConfig, Image
     from rootless.network.backend import Backend, NetworkRequest
     from rootless.network.members import Wish
+    from rootless.rootfs import Rootfs
     from rootless.runtime.container import Record
     from rootless.runtime.options import ContainerOptions
     from rootless.runtime.spec import Spec
     from rootless.runtime.users import User
     from rootless.userns.idmap import IdMap
-
-
-class Prepared(NamedTuple):
-    """A container on disk and the plan that would launch it now."""
-
-    container: Container
-    plan: LaunchPlan
-    backend: Backend
-    network: NetworkRequest
-    alive: int = -1  # the descriptor that holds the container's lock, where it is held already
 
 
 def resolve_image(engine: Engine, request: RunRequest, report: Report) -> Image:
@@ -110,7 +96,7 @@ def create(
             draft = Draft(engine, request, image, scratch)
             prepared = draft.prepare(report)
             if request.replace:  # before we hold on to volumes, which it may give up
-                from rootless.engine.containers import remove_namesake
+                from rootless.engine.removal import remove_namesake
 
                 remove_namesake(engine, draft.name)
             alive = prepared.container.hold()
@@ -374,51 +360,6 @@ class Draft:
             upper=move(rootfs.upper) if rootfs.upper else None,
             work=move(rootfs.work) if rootfs.work else None,
         )
-
-
-def plan_of(engine: Engine, record: Record, spec: Spec, *, bundle: str) -> LaunchPlan:
-    """The launch of a container; planning is pure, so it is made anew from the bundle each time.
-
-    ``bundle`` is where its files are now.
-    """
-    launch = record["launch"]
-    rootfs = Rootfs(**launch["rootfs"])
-    # JSON knows no tuples.
-    rootfs = rootfs._replace(lower=tuple(rootfs.lower), options=tuple(rootfs.options))
-    process = spec["process"]
-    if launch.get("secrets"):  # in no document: they are added to what is executed only
-        from rootless.engine.container_secrets import environment
-
-        env = [*process["env"], *environment(launch["secrets"], bundle)]
-        spec = {**spec, "process": {**process, "env": env}}
-    other = None
-    if launch.get("id_map"):
-        from rootless.engine.user_namespaces import recorded
-
-        other = recorded(record)
-    return plan_launch(
-        spec,
-        rootfs,
-        other or engine.id_map,
-        kernel_facts(engine.host),
-        filter=seccomp_filter(
-            engine,
-            profile=profile_of(record, bundle),
-            capabilities=tuple(process["capabilities"]["bounding"]),
-            terminal=process["terminal"],
-        ),
-        landlock=launch["landlock"],
-        preserve_fds=launch["preserve_fds"],
-        init=launch["init"],
-        store_map=engine.id_map if other is not None else None,
-        emulation=None
-        if other
-        else emulation(
-            engine,
-            tuple(process["capabilities"]["bounding"]),
-            stat=bool(process["user"]["uid"]),
-        ),
-    )
 
 
 def _limits(request: RunRequest) -> tuple[Any, ...]:

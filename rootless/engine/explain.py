@@ -13,7 +13,7 @@ from rootless.typed import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from rootless.engine import Engine
-    from rootless.engine.create import Prepared
+    from rootless.engine.prepared import Prepared
     from rootless.engine.requests import RunRequest
     from rootless.events import Report
 

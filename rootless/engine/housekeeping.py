@@ -67,7 +67,7 @@ def reset() -> None:
 
 
 def _end_containers(engine: Engine) -> None:
-    from rootless.engine.containers import remove
+    from rootless.engine.removal import remove
     from rootless.runtime import container as store
 
     for container_id in store.ids_of(engine.paths):

@@ -10,7 +10,7 @@ from rootless.engine.image_list import (
     list_images,
     used_images,
 )
-from rootless.engine.images import find_entry, is_hexadecimal
+from rootless.engine.images import check_own, find_entry, image_id_of, is_hexadecimal
 from rootless.errors import Conflict, InvalidRequest, NotFound, RootlessError
 from rootless.events import Notice, ignore
 from rootless.image.times import parse_since
@@ -21,7 +21,6 @@ if TYPE_CHECKING:
     from rootless.engine import Engine
     from rootless.events import Report
     from rootless.image.documents import Image
-    from rootless.image.layout import Entry
 
 
 class RemoveImagesRequest(NamedTuple):
@@ -107,17 +106,6 @@ def _remove_one(
     note(engine.paths, "image", "remove", id=image_id, name=entry.reference)
 
 
-def check_own(engine: Engine, name: str, entry: Entry) -> None:
-    """Raise Conflict for an image that is only in a store that is only read."""
-    if engine.layout.is_own(entry):
-        return
-    place = next(each.path for each in engine.layout.others if each.is_own(entry))
-    raise Conflict(
-        f"image {name} is in {place}, which is only read",
-        hint="whoever keeps that folder can remove it; without it: config.toml, additional-image-stores",
-    )
-
-
 def _check_unused(engine: Engine, name: str, image_id: str) -> None:
     from rootless.runtime import container as containers
 
@@ -127,14 +115,6 @@ def _check_unused(engine: Engine, name: str, image_id: str) -> None:
                 f"image {name} is used by container {each.name}",
                 hint=f"rootless rm {each.name}, or rmi -f: the container keeps its files",
             )
-
-
-def image_id_of(engine: Engine, entry: Entry) -> str:
-    """The id of an entry's image; the digest of the entry where it is damaged or no image."""
-    try:
-        return engine.layout.image(entry, any_platform=True).image_id
-    except (RootlessError, OSError):
-        return entry.digest
 
 
 def _collect(engine: Engine, report: Report, *, downloads: bool = False) -> int:

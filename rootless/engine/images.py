@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 
 from rootless import files
-from rootless.errors import InvalidRequest, NotFound, RegistryFailed
+from rootless.errors import Conflict, InvalidRequest, NotFound, RegistryFailed, RootlessError
 from rootless.events import Notice, ignore
 from rootless.image.platforms import parse_platform
 from rootless.image.reference import is_qualified, parse_reference
@@ -186,13 +186,11 @@ def tag(engine: Engine, source: str, targets: tuple[str, ...]) -> None:
         entry = find_entry(engine, source)
         for reference in references:
             engine.layout.tag(reference, entry.descriptor, source_digest=entry.source_digest)
-            note(engine.paths, "image", "tag", id=_id_of(engine, entry), name=str(reference))
+            note(engine.paths, "image", "tag", id=image_id_of(engine, entry), name=str(reference))
 
 
 def untag(engine: Engine, image: str, names: tuple[str, ...] = ()) -> tuple[str, ...]:
     """Take names away from an image, all it has when none are given; the image stays."""
-    from rootless.engine.image_removal import check_own
-
     with engine.use_store():
         entry = find_entry(engine, image)
         check_own(engine, image, entry)
@@ -203,14 +201,8 @@ def untag(engine: Engine, image: str, names: tuple[str, ...] = ()) -> tuple[str,
                 raise NotFound(f"{image} is not named {name}")
         for name in wanted:
             engine.layout.untag(name)
-            note(engine.paths, "image", "untag", id=_id_of(engine, entry), name=name)
+            note(engine.paths, "image", "untag", id=image_id_of(engine, entry), name=name)
     return tuple(wanted)
-
-
-def _id_of(engine: Engine, entry: Entry) -> str:
-    from rootless.engine.image_removal import image_id_of
-
-    return image_id_of(engine, entry)
 
 
 def _names_of(engine: Engine, entry: Entry) -> list[Entry]:
@@ -339,3 +331,22 @@ def repo_digests(entries: list[Entry]) -> list[str]:
 
 def _has_tag(reference: str) -> bool:
     return bool(reference) and "@" not in reference
+
+
+def check_own(engine: Engine, name: str, entry: Entry) -> None:
+    """Raise Conflict for an image that is only in a store that is only read."""
+    if engine.layout.is_own(entry):
+        return
+    place = next(each.path for each in engine.layout.others if each.is_own(entry))
+    raise Conflict(
+        f"image {name} is in {place}, which is only read",
+        hint="whoever keeps that folder can remove it; without it: config.toml, additional-image-stores",
+    )
+
+
+def image_id_of(engine: Engine, entry: Entry) -> str:
+    """The id of an entry's image; the digest of the entry where it is damaged or no image."""
+    try:
+        return engine.layout.image(entry, any_platform=True).image_id
+    except (RootlessError, OSError):
+        return entry.digest

@@ -5,12 +5,12 @@ from __future__ import annotations
 import os
 import signal
 
-from rootless.engine import containers
-from rootless.engine.containers import ask_to_end, signal_init, wait_for_end
+from rootless.engine.discard import drop
 from rootless.engine.exec import plan_of
 from rootless.engine.log_options import log_options
+from rootless.engine.prepared import prepare
 from rootless.engine.requests import ExecRequest
-from rootless.engine.run import prepare
+from rootless.engine.stopping import signal_init, stop_one, wait_for_end
 from rootless.engine.surroundings import make_cgroup
 from rootless.engine.waiting import CONDITIONS, ENDED
 from rootless.errors import Conflict, InvalidRequest, NotFound
@@ -28,8 +28,8 @@ if TYPE_CHECKING:
     from _socket import socket
 
     from rootless.engine import Engine
-    from rootless.engine.container_requests import KillRequest, StopRequest, WaitRequest
-    from rootless.engine.create import Prepared
+    from rootless.engine.container_requests import StopRequest, WaitRequest
+    from rootless.engine.prepared import Prepared
     from rootless.engine.requests import RunRequest, StartRequest
     from rootless.runtime.container import Container
     from rootless.runtime.session import Outcome
@@ -120,7 +120,7 @@ def watch_of(engine: Engine, prepared: Prepared, *, alive: int) -> monitor.Watch
 
 def finish(engine: Engine, container: Container) -> None:
     """Remove a container that removes itself, and has ended for good."""
-    containers.drop(engine, container)
+    drop(engine, container)
 
 
 def _health_of(container: Container) -> HealthOptions | None:
@@ -297,67 +297,6 @@ def connect(container: Container, flags: int) -> socket:
         ) from None
     endpoint.send(protocol.frame(protocol.HELLO, bytes([flags])))
     return endpoint
-
-
-def signal_number(text: str) -> int:
-    """``TERM``, ``SIGTERM``, ``15`` or ``RTMIN+3``.  Raises InvalidRequest."""
-    name, plus, offset = text.upper().partition("+")
-    if name.isdigit() and 0 < int(name) < signal.NSIG and not plus:
-        return int(name)
-    number = getattr(signal, name if name.startswith("SIG") else f"SIG{name}", None)
-    if not isinstance(number, signal.Signals) or (plus and not offset.isdigit()):
-        raise InvalidRequest(f"unknown signal {text!r}")
-    return int(number) + int(offset or 0)
-
-
-def kill(engine: Engine, request: KillRequest) -> list[str]:
-    """Signal containers.  Raises Conflict for one that does not run."""
-    number = signal_number(request.signal)
-    for name in request.containers:
-        container = store.find(engine.paths, name)
-        container.check_known()
-        if number == signal.SIGKILL:
-            ask_to_end(container)
-        if not signal_init(container, number):
-            raise Conflict(f"container {container.name} is not running")
-        if number == signal.SIGKILL:
-            _remember_stop(container)
-        note_container(engine.paths, container.record, "kill", signal=number)
-    return list(request.containers)
-
-
-def stop(engine: Engine, request: StopRequest) -> list[str]:
-    """Ask containers to end, and end them when their grace is over."""
-    for name in request.containers:
-        stop_one(store.find(engine.paths, name), signal_name=request.signal, grace_s=request.time)
-    return list(request.containers)
-
-
-def stop_one(
-    container: Container, *, signal_name: str | None = None, grace_s: float | None = None
-) -> None:
-    """The stop signal, then after ``grace_s`` seconds SIGKILL; returns when the container is gone.  Raises StoreFailed."""
-    record = container.record
-    container.check_known()
-    grace = record["stop_timeout"] if grace_s is None else grace_s
-    number = signal_number(signal_name or record["stop_signal"])
-    ask_to_end(container)
-    if container.status() == store.INITIALIZED:
-        grace = 0  # nobody is there yet who could do anything about a signal
-    if not signal_init(container, number):
-        wait_for_end(container, 1.0)  # between two runs of its restart policy
-        return
-    if not wait_for_end(container, grace):
-        signal_init(container, signal.SIGKILL)
-        wait_for_end(container, None)
-    _remember_stop(container)
-    note_container(container.paths, record, "stop")
-
-
-def _remember_stop(container: Container) -> None:
-    """Somebody wanted it to end: ``unless-stopped`` heeds that at the next boot, too."""
-    if str(container.record["settings"].get("restart") or "").startswith("unless-stopped"):
-        store.update_record(container, {"stopped": True})
 
 
 def restart(engine: Engine, request: StopRequest) -> list[str]:

@@ -5,9 +5,8 @@ from __future__ import annotations
 import os
 
 from rootless import events
-from rootless.engine import connectivity
-from rootless.engine.containers import drop
-from rootless.engine.create import create, plan_of
+from rootless.engine.create import create
+from rootless.engine.discard import drop
 from rootless.engine.surroundings import make_cgroup
 from rootless.errors import RootlessError
 from rootless.runtime import container as store
@@ -17,7 +16,7 @@ from rootless.typed import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
     from rootless.engine import Engine
-    from rootless.engine.create import Prepared
+    from rootless.engine.prepared import Prepared
     from rootless.engine.requests import RunRequest
     from rootless.events import Report
     from rootless.network.backend import Link
@@ -70,25 +69,6 @@ def _needs_monitor(request: RunRequest) -> bool:
         or request.log_driver
         or request.restart
         or request.attach
-    )
-
-
-def prepare(engine: Engine, container: store.Container) -> Prepared:
-    """A stored container, ready to be launched again."""
-    from rootless.engine.create import Prepared
-
-    spec = container.spec()
-    plan = plan_of(engine, container.record, spec, bundle=container.bundle)
-    backend, request = connectivity.stored(engine, container.record)
-    connectivity.write_texts(
-        container.bundle,
-        backend.addresses(request),
-        hostname=spec.get("hostname") or container.id[:12],
-        shares_host=not backend.new_namespace,
-        settings=container.record["settings"],
-    )
-    return Prepared(
-        container, connectivity.joined(engine, plan, backend, request), backend, request
     )
 
 
@@ -185,6 +165,6 @@ def _stand_by(
 
 
 def _remove(engine: Engine, prepared: Prepared) -> None:
-    from rootless.engine.containers import remove
+    from rootless.engine.removal import remove
 
     remove(engine, prepared.container, force=True)

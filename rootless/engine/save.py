@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from rootless import files
-from rootless.engine.image_removal import image_id_of
-from rootless.engine.images import find_entry
+from rootless.engine.images import find_entry, image_id_of
 from rootless.errors import InvalidRequest, NotFound, StoreFailed
 from rootless.image.archive import CONTAINERD_NAME, Blob, write_archive
 from rootless.image.documents import REF_NAME, is_index, parse_document, references_of

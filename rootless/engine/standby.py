@@ -29,7 +29,7 @@ def finish(container_id: str) -> None:
 def resume(standing: Standing) -> NoReturn:
     """Launch the container again, under a monitor that goes on as this process."""
     from rootless.engine import lifecycle
-    from rootless.engine.run import prepare
+    from rootless.engine.prepared import prepare
     from rootless.runtime.monitor import Monitor
 
     try:

@@ -6,6 +6,7 @@ import os
 import time
 
 from rootless import files
+from rootless.engine.discard import drop
 from rootless.errors import Conflict, NotFound, RootlessError, StoreFailed
 from rootless.runtime import cgroup
 from rootless.runtime import container as store
@@ -86,8 +87,6 @@ def _settle(engine: Engine, directory: str) -> None:
     except RootlessError:
         return
     if container.record["auto_remove"]:
-        from rootless.engine.containers import drop
-
         drop(engine, container)
         return
     try:

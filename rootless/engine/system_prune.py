@@ -8,7 +8,7 @@ import time
 from rootless import files
 from rootless.build import cache_mounts
 from rootless.build.cache import Cache
-from rootless.engine import containers, garbage, networks, volumes
+from rootless.engine import garbage, networks, removal, volumes
 from rootless.engine.filters import split
 from rootless.engine.image_removal import PruneImagesRequest, prune_images
 from rootless.errors import Conflict, InvalidRequest
@@ -49,7 +49,7 @@ class Pruned(NamedTuple):
 def system_prune(engine: Engine, request: SystemPruneRequest, report: Report = ignore) -> Pruned:
     """Remove what nothing uses.  Raises InvalidRequest for a filter that does not fit all of it."""
     _check(request)
-    stopped, freed = containers.prune(engine, request.filters)
+    stopped, freed = removal.prune(engine, request.filters)
     unused = networks.prune(engine, request.filters)
     unmounted: list[str] = []
     if request.volumes:

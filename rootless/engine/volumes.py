@@ -163,11 +163,11 @@ def remove(engine: Engine, request: RemoveVolumesRequest) -> list[str]:
 
 
 def _remove_users(engine: Engine, name: str) -> None:
-    from rootless.engine import containers
+    from rootless.engine.removal import remove as remove_container
     from rootless.runtime import container as store
 
     for user in _users(engine).get(name, ()):
-        containers.remove(engine, store.find(engine.paths, user), force=True)
+        remove_container(engine, store.find(engine.paths, user), force=True)
 
 
 def _refuse_in_use(name: str, users: list[str]) -> None:

@@ -114,7 +114,8 @@ def test_it_starts_its_container_again_and_becomes_small_again(rootless, detache
             return rootless("logs", name).stdout.count("life") >= number
 
         wait_until(ended, "another life", pause_s=0.2)
-        assert state(rootless, name)["ConmonPid"] == monitor
+        now = state(rootless, name)
+        assert now["ConmonPid"] == monitor, now
     rootless("stop", "-t", "0", name)
     assert state(rootless, name)["Status"] == "exited"
     lives = rootless("logs", name).stdout.count("life")

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import ast
+import graphlib
 from pathlib import Path
 from typing import NamedTuple
 
@@ -185,6 +186,22 @@ def test_imports_point_down(path):
         if rest.split(".")[0] not in allowed:
             wrong.append(f"line {each.line}: {layer} may not import {each.module}")
     assert not wrong
+
+
+def test_no_module_leads_back_to_itself():
+    """Neither at once nor by others, nor by an import that waits in a function; types may."""
+    paths = {_dotted(path): path for path in sources()}
+    graph = {
+        module: {each.module for each in imports(path) if each.place != "types"}
+        & (paths.keys() - {module})
+        for module, path in paths.items()
+    }
+    graphlib.TopologicalSorter(graph).prepare()  # raises CycleError with the modules
+
+
+def _dotted(path: Path) -> str:
+    parts = path.relative_to(ROOT).with_suffix("").parts
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
 
 
 @pytest.mark.parametrize("path", sources(), ids=name)
