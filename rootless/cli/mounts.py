@@ -222,6 +222,11 @@ def _keyed(key: str) -> Callable[[_Fields, str], None]:
     return setter
 
 
+def _subpath(fields: _Fields, value: str) -> None:
+    """What it means is below the source either way."""
+    _keyed("subpath")(fields, value.lstrip("/") or ("." if value else ""))
+
+
 def _tmpfs_size(fields: _Fields, value: str) -> None:
     fields.options.append(_tmpfs_option(f"size={value}", fields.text))
 
@@ -267,7 +272,7 @@ _KEYS: dict[str, Callable[[_Fields, str], None]] = {
     "tmpfs-mode": _tmpfs_mode,
     "tmpcopyup": _switch("tmpcopyup"),
     "notmpcopyup": _switch("notmpcopyup"),
-    **dict.fromkeys(("subpath", "volume-subpath", "image-subpath"), _keyed("subpath")),
+    **dict.fromkeys(("subpath", "volume-subpath", "image-subpath"), _subpath),
     "volume-nocopy": _switch("nocopy"),
     "volume-opt": _keyed("volume-opt"),
     "volume-label": _keyed("volume-label"),

@@ -293,6 +293,8 @@ def failure(plan: LaunchPlan, step: int, number: int) -> LaunchFailed:
             f"cannot {_FIRST_STEPS[step]}: {reason}", hint=_HINTS.get((step, number))
         )
     if step < len(plan.operations):
+        if number == errors.EXDEV and getattr(plan.operations[step], "subpath", None):
+            reason = "that leads out of it"
         return LaunchFailed(f"cannot {plan.operations[step]}: {reason}")
     final = handshake.FINAL_STEPS[min(step - len(plan.operations), len(handshake.FINAL_STEPS) - 1)]
     if final == handshake.FINAL_STEPS[-1]:

@@ -70,6 +70,7 @@ def test_parts_of_a_directory_and_of_a_volume(rootless, busybox, directory):
     assert shown(f"type=bind,source={directory},target=/x,subpath=sub/deep,ro") == "deep\n"
     rootless(*RUN, "-v", "parts:/v", busybox, "sh", "-c", "mkdir -p /v/a/b; echo b >/v/a/b/file; ln -s a /v/in")  # fmt: skip
     assert shown("source=parts,target=/x,volume-subpath=a/b", "/x/file") == "b\n"
+    assert shown("source=parts,target=/x,volume-subpath=/a/b", "/x/file") == "b\n"
     assert shown("source=parts,target=/x,volume-subpath=in", "/x/b/file") == "b\n"
     missing = rootless.fails(*RUN, "--mount", "source=parts,target=/x,volume-subpath=c", busybox, "true")  # fmt: skip
     assert "no such file" in missing
@@ -83,8 +84,9 @@ def test_a_link_in_a_volume_leads_no_part_of_it_outside(rootless, busybox, trap)
         *RUN, "--mount", "source=trapped,target=/x,subpath=part", busybox, "ls", "/x"
     )
     assert "cannot bind part below" in said
-    for path in ("..", "../..", "a/../../.."):
-        rootless.fails(*RUN, "--mount", f"source=trapped,target=/x,subpath={path}", busybox)
+    for path in ("..", "../..", "/../.."):
+        mount = f"source=trapped,target=/x,subpath={path}"
+        assert "that leads out of it" in rootless.fails(*RUN, "--mount", mount, busybox, "true")
     rootless("volume", "rm", "trapped")
 
 
