@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from rootless.engine.container_requests import KillRequest, StopRequest
     from rootless.runtime.container import Container
 
+_LAUNCH_S = 30.0
+
 
 def signal_number(text: str) -> int:
     """``TERM``, ``SIGTERM``, ``15`` or ``RTMIN+3``.  Raises InvalidRequest."""
@@ -62,14 +64,30 @@ def stop_one(
     ask_to_end(container)
     if container.status() == store.INITIALIZED:
         grace = 0  # nobody is there yet who could do anything about a signal
-    if not signal_init(container, number):
-        wait_for_end(container, 1.0)  # between two runs of its restart policy
+    if container.state() is None:
         return
-    if not wait_for_end(container, grace):
+    if _signal_soon(container, number) and not wait_for_end(container, grace):
         signal_init(container, signal.SIGKILL)
         wait_for_end(container, None)
     _remember_stop(container)
     note_container(container.paths, record, "stop")
+
+
+def _signal_soon(container: Container, number: int) -> bool:
+    """Signal its first process; False when it has ended instead.
+
+    Between two runs of its restart policy there is none, and the next may have begun when we asked for the end.
+    """
+    patience = time.monotonic() + _LAUNCH_S
+    while not signal_init(container, number):
+        if wait_for_end(container, 0.05):
+            return False
+        if time.monotonic() > patience:
+            raise Conflict(
+                f"container {container.name} neither runs nor ends",
+                hint=f"rootless rm -f {container.name}",
+            )
+    return True
 
 
 def _remember_stop(container: Container) -> None:

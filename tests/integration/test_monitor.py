@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import random
 import signal
 import subprocess
 import threading
@@ -148,6 +149,25 @@ def test_it_can_be_removed_between_two_lives(rootless, detached):
         time.sleep(moment)
         rootless("rm", "-f", name)
         wait_until(lambda p=monitor: not os.path.exists(f"/proc/{p}/exe"), "the monitor to end")
+
+
+def test_stop_between_two_lives_ends_the_next_one_too(rootless, detached, tmp_path):
+    """Which may have begun already when the end is asked for, without a first process to signal."""
+    seed = random.randrange(1 << 16)
+    moments = random.Random(seed)
+    script = "[ -e /v/again ] && exec sleep 1000; touch /v/again"
+    for number in range(10):
+        place = tmp_path / str(number)
+        place.mkdir()
+        name = detached(
+            *("--restart", "always", "--network", "none", "-v", f"{place}:/v"),
+            *("--", "sh", "-c", script),
+            small=False,
+        )
+        wait_until((place / "again").exists, "the first life", pause_s=0.001)
+        time.sleep(moments.uniform(0, 0.2))
+        rootless("stop", "-t", "0", name)
+        assert state(rootless, name)["Status"] == "exited", f"seed {seed}"
 
 
 def test_sigterm_stops_the_container_and_not_its_policy_only(rootless, detached):
