@@ -183,7 +183,10 @@ def test_a_container_that_removes_itself_goes(rootless, detached):
     volumes = rootless("volume", "ls", "-q").stdout.split()
     rootless("kill", name)
     wait_until(lambda: name not in rootless("ps", "-a").stdout, "its removal")
-    assert len(rootless("volume", "ls", "-q").stdout.split()) == len(volumes) - 1
+    wait_until(
+        lambda: len(rootless("volume", "ls", "-q").stdout.split()) == len(volumes) - 1,
+        "the removal of its volume",
+    )
 
 
 def test_the_time_that_was_given_still_counts(rootless, detached):
