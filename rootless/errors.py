@@ -18,6 +18,8 @@
 
 Messages are lower-case, name the object, and end without a full stop; ``hint`` holds the remedy.
 Raise once, where the object is known; ``cli`` renders once.
+
+As docker does, commands about what is there already end with 1 where that is not there or in use.
 """
 
 from __future__ import annotations
@@ -82,3 +84,10 @@ class BuildFailed(RootlessError):
 
 class LaunchFailed(RootlessError):
     """A container could not be started."""
+
+
+def code_of(error: RootlessError) -> int:
+    """The exit code of a command about what is there already."""
+    if isinstance(error, (Conflict, NotFound)) and error.exit_code == RootlessError.exit_code:
+        return 1
+    return error.exit_code

@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     from rootless.cli.options.table import Command
 
 
+# Families whose commands say 125 for every failure of ours; health checks mean something by 1.
+_STARTING = ("run", "build", "registries", "manifests", "services")
 _RESTRICTION = "/proc/sys/kernel/apparmor_restrict_unprivileged_userns"
 
 
@@ -45,7 +47,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def dispatch(argv: Sequence[str]) -> int:
     """Run one command and return its exit code.  Raises its RootlessError."""
-    from rootless.cli.commands import resolve
+    from rootless.cli.commands import COMMANDS, resolve
+    from rootless.errors import Conflict, NotFound, code_of
 
     name, rest = resolve(argv)
     command, function = load(name)
@@ -63,7 +66,12 @@ def dispatch(argv: Sequence[str]) -> int:
 
             write(wanted.text)
             return 0
-    return function(**values) or 0
+    try:
+        return function(**values) or 0
+    except (Conflict, NotFound) as error:
+        if COMMANDS[name] not in _STARTING:
+            error.exit_code = code_of(error)
+        raise
 
 
 def values_of(name: str, argv: Sequence[str]) -> dict[str, Any]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from rootless.cli import output
-from rootless.errors import RootlessError
+from rootless.errors import RootlessError, code_of
 from rootless.typed import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -31,7 +31,7 @@ def each(
             if len(names) == 1 and not goes_on:
                 raise
             output.complain(error.message, error.hint)
-            code = error.exit_code
+            code = code_of(error)
         else:
             show(name)
     return code

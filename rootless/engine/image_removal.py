@@ -10,7 +10,12 @@ from rootless.engine.image_list import (
     list_images,
     used_images,
 )
-from rootless.engine.images import check_own, find_entry, image_id_of, is_hexadecimal
+from rootless.engine.images import (
+    check_own,
+    find_to_remove,
+    image_id_of,
+    is_hexadecimal,
+)
 from rootless.errors import Conflict, InvalidRequest, NotFound, RootlessError
 from rootless.events import Notice, ignore
 from rootless.image.times import parse_since
@@ -81,7 +86,7 @@ def _remove_one(
     untagged: list[str],
     deleted: list[str],
 ) -> None:
-    entry = find_entry(engine, name)
+    entry = find_to_remove(engine, name)
     check_own(engine, name, entry)
     own = [each.reference for each in engine.layout.entries() if each.digest == entry.digest]
     own = [each for each in own if each]

@@ -143,6 +143,14 @@ def find_entry(engine: Engine, name: str) -> Entry:
         return engine.layout.entry(_stored_name(engine, name))
 
 
+def find_to_remove(engine: Engine, name: str) -> Entry:
+    """The same for a command that takes away: to pull the image would not help."""
+    try:
+        return find_entry(engine, name)
+    except NotFound as error:
+        raise NotFound(error.message, hint="rootless images lists them") from None
+
+
 def _stored_name(engine: Engine, name: str) -> str:
     """What a short name means by alias or search, if that is stored; else the name as it is."""
     if is_qualified(name) or is_id(name):
@@ -192,7 +200,7 @@ def tag(engine: Engine, source: str, targets: tuple[str, ...]) -> None:
 def untag(engine: Engine, image: str, names: tuple[str, ...] = ()) -> tuple[str, ...]:
     """Take names away from an image, all it has when none are given; the image stays."""
     with engine.use_store():
-        entry = find_entry(engine, image)
+        entry = find_to_remove(engine, image)
         check_own(engine, image, entry)
         own = [each.reference for each in _names_of(engine, entry) if each.reference]
         wanted = [str(parse_reference(each)) for each in names] or own

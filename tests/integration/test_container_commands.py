@@ -108,7 +108,7 @@ def test_inspect_has_dockers_shape(rootless, sleeper, busybox):
     assert rootless("container", "inspect", "-f", "{{len .Id}}", sleeper).stdout == "64\n"
     assert rootless("inspect", "--type", "image", "-f", "{{.Os}}", busybox).stdout == "linux\n"
     failed = rootless("inspect", "nothing", check=False)
-    assert (failed.exit_code, json.loads(failed.stdout)) == (125, [])
+    assert (failed.exit_code, json.loads(failed.stdout)) == (1, [])
 
 
 def test_top_shows_processes_by_their_own_ids(rootless, sleeper):
@@ -142,7 +142,7 @@ def test_a_renamed_container_keeps_its_name_when_it_ends(rootless, sleeper):
 
 def test_one_failure_does_not_keep_the_others_from_being_done(rootless, sleeper):
     result = rootless("stop", "-t", "0", "missing", sleeper, check=False)
-    assert result.exit_code == 125
+    assert result.exit_code == 1
     assert result.stdout == f"{sleeper}\n"
     assert "no container 'missing'" in result.stderr
     assert rootless("inspect", "-f", "{{.State.Status}}", sleeper).stdout == "exited\n"
@@ -215,3 +215,31 @@ def test_flags_of_others_are_refused_by_name(rootless, busybox):
         busybox,
         "true",
     )
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        *(
+            "start {}",
+            "stop {}",
+            "restart {}",
+            "kill {}",
+            "pause {}",
+            "wait {}",
+            "rm {}",
+            "logs {}",
+        ),
+        *("attach {}", "inspect {}", "top {}", "port {}", "diff {}", "export {}", "commit {}"),
+        *("init {}", "rmi {}", "untag {}", "rename {} x", "exec {} true", "cp {}:/x -", "stats {}"),
+        *("volume rm {}", "network rm {}", "image inspect {}", "start {} {}"),
+    ],
+)
+def test_what_is_not_there_is_said_with_1_as_docker_does(rootless, line):
+    said = rootless.fails(*line.replace("{}", "nosuch").split(), exit_code=1)
+    assert "nosuch" in said
+    assert "rootless pull" not in said or line.startswith("image inspect")
+
+
+def test_a_container_that_runs_is_removed_by_force_only(rootless, sleeper):
+    assert "is running" in rootless.fails("rm", sleeper, exit_code=1)

@@ -91,9 +91,9 @@ for call in (web.start, web.stop, web.restart, web.kill, web.pause, web.unpause)
 web.remove()
 """
     first, second, *others = python(text).stdout.splitlines()
-    assert (first, second) == ("Conflict 125 paused", "InvalidRequest 125 'NOSUCH'")
+    assert (first, second) == ("Conflict 1 paused", "InvalidRequest 125 'NOSUCH'")
     assert len(others) == 6
-    assert all(each.startswith("NotFound 125 ") for each in others), others
+    assert all(each.startswith("NotFound 1 ") for each in others), others
 
 
 def test_a_directory_or_a_file_is_built_first(python, busybox, tmp_path):
