@@ -100,22 +100,24 @@ def _describe(
     return code
 
 
-def top(container: str, columns: tuple[str, ...] = (), *, latest: bool = False) -> None:
+def top(container: str = "", columns: tuple[str, ...] = (), *, latest: bool = False) -> None:
     """Show the processes of a container."""
-    from rootless.cli.process_rows import COLUMNS, USUAL, cells
+    from rootless.cli.process_rows import COLUMNS, cells, chosen
     from rootless.engine.processes import processes
 
     engine = Engine.open()
     if latest:  # then the first word is a column
         columns, container = (container, *columns), select(engine, (), latest=True)[0]
-    chosen = [each for text in columns for each in text.lstrip("-").split(",") if each] or USUAL
-    unknown = [each for each in chosen if each not in COLUMNS]
+    if not container:
+        raise InvalidRequest("no container is named", hint="name one, or use --latest")
+    names = chosen(columns)
+    unknown = [each for each in names if each not in COLUMNS]
     if unknown:
         raise InvalidRequest(
             f"top has no column {unknown[0]!r}", hint="one of " + " ".join(COLUMNS)
         )
-    lines = [[COLUMNS[each][0] for each in chosen]]
-    lines += [cells(process, chosen) for process in processes(engine, container)]
+    lines = [[COLUMNS[each][0] for each in names]]
+    lines += [cells(process, names) for process in processes(engine, container)]
     output.write(output.table(lines))
 
 

@@ -10,6 +10,18 @@ if TYPE_CHECKING:
     from rootless.engine.processes import Process
 
 USUAL = ["user", "pid", "ppid", "pcpu", "etime", "tty", "time", "args"]
+# What people type after ps(1), and the columns here that are nearest to what that shows.
+SETS = {
+    "ef": USUAL,
+    "aux": ["user", "pid", "pcpu", "vsz", "rss", "tty", "state", "time", "args"],
+}
+
+
+def chosen(words: Iterable[str]) -> list[str]:
+    """The columns that are asked for: ``pid args``, ``pid,args``, ``-o pid,args``, ``aux`` or none."""
+    names = [each for word in words for each in word.lstrip("-").split(",")]
+    names = [each for each in names if each not in ("", "o", "eo", "axo")]
+    return [column for each in names for column in SETS.get(each, [each])] or USUAL
 
 
 def cells(process: Process, columns: Iterable[str]) -> list[str]:
@@ -53,5 +65,5 @@ COLUMNS: dict[str, tuple[str, Callable[[Process], str]]] = {
     "rss": ("RSS", lambda each: str(each.memory_bytes // 1024)),
     "vsz": ("VSZ", lambda each: str(each.size_bytes // 1024)),
 }
-for _alias, _name in (("ef", "args"), ("aux", "args"), ("cmd", "args")):
+for _alias, _name in (("cmd", "args"), ("command", "args"), ("stat", "state"), ("ni", "nice")):
     COLUMNS[_alias] = COLUMNS[_name]

@@ -10,6 +10,7 @@ from rootless.engine.surroundings import (
     profile_of,
     seccomp_filter,
 )
+from rootless.errors import Conflict
 from rootless.kernel import mount
 from rootless.kernel.openat2 import RESOLVE_IN_ROOT, RESOLVE_NO_MAGICLINKS
 from rootless.lean import signal
@@ -54,7 +55,9 @@ def plan_of(
     engine: Engine, container: Container, request: ExecRequest, *, pid: int | None = None
 ) -> LaunchPlan:
     """How the process joins the container whose init is ``pid``."""
-    pid = store.process_to_join(container.running()["pid"] if pid is None else pid)
+    if pid is None:
+        pid = _pid_of(container)
+    pid = store.process_to_join(pid)
     spec = container.spec()
     hidden: dict[str, str] = {}
     if container.record["launch"].get("secrets"):
@@ -86,6 +89,15 @@ def plan_of(
             stat=bool(process["user"]["uid"]),
         ),
     )
+
+
+def _pid_of(container: Container) -> int:
+    state = container.running()
+    if state.get("status") == "paused":  # what joins its cgroup is stopped as well
+        raise Conflict(
+            f"container {container.name} is paused", hint=f"rootless unpause {container.name}"
+        )
+    return state["pid"]
 
 
 def _process(

@@ -320,20 +320,31 @@ def wait(engine: Engine, request: WaitRequest) -> list[int]:
         raise InvalidRequest(
             f"unknown condition {unknown[0]!r}", hint="one of " + ", ".join(sorted(CONDITIONS))
         )
-    if set(request.condition) <= ENDED:
-        return [_wait_one(store.find(engine.paths, name)) for name in request.containers]
+    from rootless.engine.containers import bury_the_dead
     from rootless.engine.waiting import wait_for
 
-    return [wait_for(engine, name, request) for name in request.containers]
+    bury_the_dead(engine)
+    codes = []
+    for name in request.containers:
+        container = store.find(engine.paths, name)
+        # Its monitor says the code of one with --rm, and nobody can look it up later.
+        passing = container.record["auto_remove"] and container.state() is not None
+        ended = ENDED | {"next-exit"} if passing else ENDED
+        by_monitor = set(request.condition) <= ended
+        codes.append(_wait_one(container) if by_monitor else wait_for(engine, name, request))
+    return codes
 
 
 def _wait_one(container: Container) -> int:
+    """Wait for its end; its exit code, 0 where it never ran."""
     from rootless.runtime.session import Session
 
     try:
         endpoint = connect(container, 0)
     except Conflict:
         wait_for_end(container, None)
+        if store.load(container.paths, container.id).status() == "created":
+            return 0
         return code_of(container, _nothing())
     return code_of(container, Session(endpoint, terminal=False, interactive=False).run())
 

@@ -243,3 +243,31 @@ def test_what_is_not_there_is_said_with_1_as_docker_does(rootless, line):
 
 def test_a_container_that_runs_is_removed_by_force_only(rootless, sleeper):
     assert "is running" in rootless.fails("rm", sleeper, exit_code=1)
+
+
+def test_who_enters_a_paused_container_is_told(rootless, sleeper, needs_cgroup_delegation):
+    rootless("pause", sleeper)
+    assert "is paused" in rootless.fails("exec", sleeper, "true", exit_code=1, timeout_s=10)
+    rootless("unpause", sleeper)
+    rootless("exec", sleeper, "true")
+
+
+def test_top_takes_what_people_type_after_ps(rootless, sleeper):
+    for words, first in {
+        "aux": "USER",
+        "-ef": "USER",
+        "-o pid,comm": "PID",
+        "stat": "STATE",
+    }.items():
+        assert rootless("top", sleeper, *words.split()).stdout.split()[0] == first
+    assert rootless("top", "--latest").stdout.split()[0] == "USER"
+    assert "no container is named" in rootless.fails("top")
+
+
+def test_waiting_for_one_that_never_ran_or_goes_by_itself(rootless, busybox):
+    rootless("create", "--name", "never", "--network", "none", busybox)
+    assert rootless("wait", "never", timeout_s=10).stdout == "0\n"
+    rootless("rm", "never")
+    line = ("run", "-d", "--rm", "--name", "passing", "--network", "none", busybox)
+    rootless(*line, "sh", "-c", "sleep 1; exit 6")
+    assert rootless("wait", "--condition", "next-exit", "passing").stdout == "6\n"

@@ -34,7 +34,7 @@ TOP = Command(
     "top",
     plain(_LATEST),
     (
-        Argument("container", "CONTAINER", complete="container"),
+        Argument("container", "CONTAINER", required=False, complete="container"),
         Argument("columns", "COLUMN", "user pid ppid pcpu etime tty time args ...", required=False, many=True),
     ),
     interspersed=False,
