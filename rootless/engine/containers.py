@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 
+from rootless import files
 from rootless.errors import Conflict, HostLacks
 from rootless.runtime import container as store
 from rootless.runtime.journal import note_container
@@ -49,14 +50,17 @@ def list_containers(engine: Engine, request: ListRequest) -> list[Listed]:
 
 def bury_the_dead(engine: Engine) -> None:
     """Before anybody looks: take note of the containers whose supervisor was killed."""
-    try:
-        if not os.listdir(f"{engine.paths.run}/containers"):
-            return
-    except FileNotFoundError:
+    held = files.names_in(f"{engine.paths.run}/containers")
+    lost = [
+        each
+        for each in set(store.ids_of(engine.paths)).difference(held)
+        if os.path.exists(f"{engine.paths.container(each)}/{store.BEGUN}")
+    ]
+    if not held and not lost:
         return
     from rootless.engine.sweep import bury_the_dead
 
-    bury_the_dead(engine)
+    bury_the_dead(engine, lost)
 
 
 def rename(engine: Engine, name: str, new_name: str) -> None:

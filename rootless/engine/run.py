@@ -156,6 +156,7 @@ def _stand_by(
     forwarding = supervise.Forwarding(supervise.sender(created.pid))
     try:
         launch.start(created)
+        store.note_begin(container.bundle)
         note_container(container.paths, container.record, "start")
         code = supervise.stand_by(created.pid, link, broken)
         note_container(container.paths, container.record, "died", containerExitCode=code)

@@ -45,8 +45,13 @@ def sweep_containers(engine: Engine) -> None:
         cgroup.remove_leftovers(parent)
 
 
-def bury_the_dead(engine: Engine) -> None:
-    """Before containers are listed: take note of those whose supervisor was killed."""
+def bury_the_dead(engine: Engine, lost: list[str]) -> None:
+    """Before containers are listed: take note of those whose supervisor was killed.
+
+    Of the ``lost`` a reboot has taken the run-time state away, or a logout.
+    """
+    for container_id in lost:
+        _settle_lost(engine, container_id)
     for directory in _entries(f"{engine.paths.run}/containers"):
         if not files.is_locked(f"{directory}/alive.lock"):
             _sweep_container(engine, directory, None)
@@ -86,8 +91,7 @@ def _settle(engine: Engine, directory: str) -> None:
         container = store.load(engine.paths, os.path.basename(directory))
     except RootlessError:
         return
-    if container.record["auto_remove"]:
-        drop(engine, container)
+    if _drops(engine, container):
         return
     try:
         state = store.read_state(directory)
@@ -95,14 +99,44 @@ def _settle(engine: Engine, directory: str) -> None:
         return
     if state.get("status") == store.INITIALIZED:
         return  # its program never ran
+    started = state.get("started") or container.record["created"]
+    _note_killed(container, started, "its monitor was killed")
+
+
+def _settle_lost(engine: Engine, container_id: str) -> None:
+    try:
+        container = store.load(engine.paths, container_id)
+        alive = container.hold()
+    except RootlessError:  # it is damaged, gone, or has been started meanwhile
+        return
+    try:
+        begun = os.stat(f"{container.bundle}/{store.BEGUN}").st_mtime_ns
+        if not _drops(engine, container):
+            why = "the machine or the user's session ended"
+            _note_killed(container, store.timestamp(begun), why)
+    except FileNotFoundError:
+        pass  # somebody else was here
+    finally:
+        container.let_go(alive)
+
+
+def _drops(engine: Engine, container: store.Container) -> bool:
+    """Remove a container with ``--rm``; whether it was one."""
+    if not container.record["auto_remove"]:
+        return False
+    drop(engine, container)
+    return True
+
+
+def _note_killed(container: store.Container, started: str, why: str) -> None:
     last: store.Exit = {
-        "started": state.get("started") or container.record["created"],
+        "started": started,
         "finished": store.timestamp(),
         "exit_code": _KILLED,
         "oom_killed": False,
-        "error": "its monitor was killed",
+        "error": why,
     }
-    store.update_record(container, {"last": last})
+    store.note_end(container.bundle, last)
 
 
 def _end_cgroup(directory: str) -> None:

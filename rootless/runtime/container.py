@@ -57,6 +57,9 @@ class Record(TypedDict):
     stopped: NotRequired[bool]  # somebody had it stopped; kept where the restart policy asks
 
 
+# In the bundle while its program runs: run-time state is gone after a reboot, and this is not.
+BEGUN = "begun"
+
 # Without these nothing can be done with a container, not even listing it.
 REQUIRED = {
     "name": str,
@@ -311,6 +314,19 @@ def change_record(bundle: str, changes: dict[str, Any]) -> Record | None:
             write_record(bundle, record)
     except (FileNotFoundError, NotFound):
         return None
+    return record
+
+
+def note_begin(bundle: str) -> None:
+    """The container's program runs now."""
+    flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC
+    os.close(os.open(f"{bundle}/{BEGUN}", flags, 0o600))
+
+
+def note_end(bundle: str, last: Exit) -> Record | None:
+    """It has ended, and how; what the record is then, None where there is none."""
+    record = change_record(bundle, {"last": last})
+    files.discard(f"{bundle}/{BEGUN}")
     return record
 
 

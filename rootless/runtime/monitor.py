@@ -205,6 +205,7 @@ class Monitor:
                 created.channel.close()
                 return False
             launch.start(created)
+            store.note_begin(self.container.bundle)
             self._note("start")
         except BaseException:
             launch.kill(created.pid)

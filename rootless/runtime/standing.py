@@ -17,7 +17,7 @@ from rootless.runtime import attach, end_of_input
 from rootless.runtime.clients import HIGH_WATER, Clients
 from rootless.runtime.log import LogOptions, open_writer
 from rootless.runtime.restart import RestartPolicy
-from rootless.typed import TYPE_CHECKING, Any, NamedTuple
+from rootless.typed import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
     from _socket import socket
@@ -383,14 +383,14 @@ class Standing:
         from rootless.runtime.journal import note_container
         from rootless.runtime.restart import parse_policy
 
-        last: dict[str, Any] = {
+        last: container.Exit = {
             "started": self.started,
             "finished": container.timestamp(),
             "exit_code": code,
             "oom_killed": self._was_out_of_memory(),
             "restarts": self.restarts,
         }
-        record = container.change_record(self.place.bundle, {"last": last})
+        record = container.note_end(self.place.bundle, last)
         if record is None:  # somebody has removed it
             return
         self.restart = parse_policy(record["settings"].get("restart"))  # update may have changed it

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import json
+import os
+import shutil
+import signal
 import time
 
 import pytest
 
+from rootless import files
 from tests.support.waiting import wait_until
 
 HEADINGS = ["CONTAINER ID", "IMAGE", "COMMAND", "CREATED", "STATUS", "PORTS", "NAMES"]
@@ -271,3 +275,24 @@ def test_waiting_for_one_that_never_ran_or_goes_by_itself(rootless, busybox):
     line = ("run", "-d", "--rm", "--name", "passing", "--network", "none", busybox)
     rootless(*line, "sh", "-c", "sleep 1; exit 6")
     assert rootless("wait", "--condition", "next-exit", "passing").stdout == "6\n"
+
+
+@pytest.mark.parametrize("flags", [(), ("--rm",)])
+def test_what_ran_when_the_run_time_state_went_has_ended(rootless, busybox, flags):
+    """A reboot or a logout takes the run-time directory away, with the monitor and the container."""
+    line = ("run", "-d", "--name", "lost", *flags, "--network", "none", busybox, "sleep", "1000")
+    container_id = rootless(*line).stdout.strip()
+    monitor = int(rootless("inspect", "-f", "{{.State.ConmonPid}}", "lost").stdout)
+    os.kill(monitor, signal.SIGKILL)
+    directory = f"{rootless.home}/run/containers/{container_id}"
+    wait_until(lambda: not files.is_locked(f"{directory}/alive.lock"), "the monitor's end")
+    shutil.rmtree(directory)
+    shown = rootless("ps", "-a", "--filter", "name=^lost$", "--format", "{{.Status}}").stdout
+    if flags:
+        assert shown == ""
+        return
+    assert shown.startswith("Exited (137)")
+    state = rootless("inspect", "-f", "{{.State.ExitCode}} {{.State.Error}}", "lost").stdout
+    assert state == "137 the machine or the user's session ended\n"
+    assert rootless("start", "lost").stdout == "lost\n"
+    rootless("rm", "-f", "-t", "0", "lost")
