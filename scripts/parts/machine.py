@@ -9,7 +9,10 @@ no KVM; then everything inside is an order of magnitude slower, so only what nee
                                      boot, run as "dev", stream the output, exit with its status
     scripts/vm test [PYTEST ARGS]    run tests/vm in it
 
-Exit status of run: the command's; 124 after VM_TIMEOUT; 125 when the machine gave no result.  Building
+A command that leaves a line in $VM_OUT/again has the power cut, and the machine boots again from the same
+disk to run that line: with `test`, and with `run --again`.
+
+Exit status of run: the command's, the first that is not 0; 124 after VM_TIMEOUT; 125 when the machine gave no result.  Building
 needs root, running does not.  Debian packages: qemu-system-x86 mmdebstrap squashfs-tools e2fsprogs.
 """
 
@@ -129,6 +132,8 @@ class Job(NamedTuple):
     # (host folder, place in the machine): the first is the working folder.
     folders: list[tuple[Path, str]]
     results: Path | None = None
+    # Whether the disk is kept for a second boot, in which the line in $VM_OUT/again is run.
+    again: bool = False
 
 
 def parse_run(arguments: list[str]) -> tuple[Recipe, Job]:
@@ -136,40 +141,62 @@ def parse_run(arguments: list[str]) -> tuple[Recipe, Job]:
     parser.add_argument("-C", dest="folder", default=".", help="seen as /src, the working folder")
     parser.add_argument("-v", dest="more", action="append", default=[], metavar="DIR:/GUEST")
     parser.add_argument("-o", dest="results", type=Path, help="where $VM_OUT and console.log go")
+    parser.add_argument("--again", action="store_true", help="boot again, see above")
     parser.add_argument("command", nargs="+")
     options = parser.parse_args(arguments)
     pairs = [each.rpartition(":") for each in options.more]
     folders = [(Path(options.folder), "/src"), *((Path(host), guest) for host, _, guest in pairs)]
-    return recipe(), Job(options.command, folders, options.results)
+    return recipe(), Job(options.command, folders, options.results, options.again)
 
 
 def run(wanted: Recipe, job: Job) -> int:
     """Boot the machine, run the job, return its exit status."""
-    qemu = os.environ.get("VM_QEMU", "qemu-system-x86_64")
-    need(qemu, "qemu-system-x86")
+    need(os.environ.get("VM_QEMU", "qemu-system-x86_64"), "qemu-system-x86")
     need("mksquashfs", "squashfs-tools")
     image = build(wanted)
     with tempfile.TemporaryDirectory(
         prefix="vm-", dir=os.environ.get("TMPDIR", "/var/tmp")
     ) as path:
         scratch = Path(path)
-        disks = [make_exchange(scratch, job), *make_folders(scratch, job)]
-        console = scratch / "console.log"
-        command = [qemu, *machine_options(image, console, disks)]
-        limit = float(os.environ.get("VM_TIMEOUT", "1800"))
-        try:
-            done = subprocess.run(
-                command,
-                stdin=subprocess.DEVNULL,
-                env={**os.environ, "TMPDIR": path},
-                timeout=limit,
-                check=False,
-            )
-            ended = f"qemu ended with {done.returncode}"
-        except subprocess.TimeoutExpired:
-            print(f"vm: no end after {limit:.0f} s", file=sys.stderr)
-            return 124
-        return collect(scratch, disks[0], job, ended)
+        root = keep_disk(image, scratch) if job.again else None
+        folders = make_folders(scratch, job)
+        status, again = boot(scratch, image, folders, job, root)
+        if again:
+            job = job._replace(command=["sh", "-c", again], again=False)
+            second, _ = boot(scratch, image, folders, job, root)
+            status = status or second
+        return status
+
+
+def keep_disk(image: Path, scratch: Path) -> Path:
+    """A copy of the root file system that is there at the next boot, too."""
+    disk = scratch / "root.ext4"
+    copy = ["cp", "--sparse=always", "--reflink=auto", str(image / "root.ext4"), str(disk)]
+    subprocess.run(copy, check=True)
+    return disk
+
+
+def boot(
+    scratch: Path, image: Path, folders: list[Path], job: Job, root: Path | None
+) -> tuple[int, str]:
+    """Run the job; its exit status, and the line that is to be run after another boot."""
+    exchange = make_exchange(scratch, job)
+    console = scratch / "console.log"
+    qemu = os.environ.get("VM_QEMU", "qemu-system-x86_64")
+    command = [qemu, *machine_options(image, console, [exchange, *folders], root)]
+    limit = float(os.environ.get("VM_TIMEOUT", "1800"))
+    try:
+        done = subprocess.run(
+            command,
+            stdin=subprocess.DEVNULL,
+            env={**os.environ, "TMPDIR": str(scratch)},
+            timeout=limit,
+            check=False,
+        )
+    except subprocess.TimeoutExpired:
+        print(f"vm: no end after {limit:.0f} s", file=sys.stderr)
+        return 124, ""
+    return collect(scratch, exchange, job, f"qemu ended with {done.returncode}")
 
 
 def make_exchange(scratch: Path, job: Job) -> Path:
@@ -214,10 +241,11 @@ def accelerators() -> list[str]:
     return [*(("-accel", "kvm") if {"vmx", "svm"} & set(flags) else ()), "-accel", "tcg"]
 
 
-def machine_options(image: Path, console: Path, disks: list[Path]) -> list[str]:
+def machine_options(image: Path, console: Path, disks: list[Path], root: Path | None) -> list[str]:
     """QEMU's command line.  The root is NVMe, because that driver is built in; it is the only NVMe,
     because newer kernels name several in any order.  The others are virtio, told apart by serial.
     """
+    disk = f"cache=unsafe,file={root}" if root else f"file={image}/root.ext4,snapshot=on"
     cpus = os.environ.get("VM_CPUS") or str(min(os.cpu_count() or 1, 4))
     options = [
         *accelerators(),
@@ -226,7 +254,7 @@ def machine_options(image: Path, console: Path, disks: list[Path]) -> list[str]:
         *("-serial", f"file:{console}", "-serial", "stdio"),
         *("-kernel", str(image / "vmlinuz"), "-append"),
         "root=/dev/nvme0n1 rw rootwait console=ttyS0 panic=-1 mitigations=off init_on_alloc=0",
-        *("-drive", f"if=none,id=d1,format=raw,file={image}/root.ext4,snapshot=on"),
+        *("-drive", f"if=none,id=d1,format=raw,{disk}"),
         *("-device", "nvme,drive=d1,serial=d1"),
     ]
     for number, disk in enumerate(disks, start=2):
@@ -235,9 +263,10 @@ def machine_options(image: Path, console: Path, disks: list[Path]) -> list[str]:
     return options
 
 
-def collect(scratch: Path, exchange: Path, job: Job, ended: str) -> int:
-    """Read the results off the exchange disk; the job's exit status."""
+def collect(scratch: Path, exchange: Path, job: Job, ended: str) -> tuple[int, str]:
+    """Read the results off the exchange disk; the job's exit status, and what is to be run again."""
     out = scratch / "out"
+    shutil.rmtree(out, ignore_errors=True)
     out.mkdir()
     # tar and not tarfile: Debian 12's has no filter that keeps members inside.
     untar = ["tar", "-x", "--no-same-owner", "-f", str(exchange), "-C", str(out)]
@@ -250,8 +279,10 @@ def collect(scratch: Path, exchange: Path, job: Job, ended: str) -> int:
     if not status.exists():
         lines = console.read_text(encoding="utf-8", errors="replace").splitlines()
         print("\n".join([*lines[-100:], f"vm: no result ({ended})"]), file=sys.stderr)
-        return NO_RESULT
-    return int(status.read_text(encoding="ascii"))
+        return NO_RESULT, ""
+    again = out / "again"
+    line = again.read_text(encoding="utf-8") if job.again and again.exists() else ""
+    return int(status.read_text(encoding="ascii")), line
 
 
 def test(arguments: list[str]) -> int:
@@ -266,7 +297,8 @@ def test(arguments: list[str]) -> int:
         *("python3", "-m", "pytest", "-p", "no:cacheprovider", "-v", "-rsf", "--durations=5"),
         *(arguments or ["tests/vm"]),
     ]
-    return run(wanted, Job(command, [(CHECKOUT, "/src"), (packages, "/deps")]))
+    folders = [(CHECKOUT, "/src"), (packages, "/deps")]
+    return run(wanted, Job(command, folders, again=True))
 
 
 def need(program: str, package: str) -> None:

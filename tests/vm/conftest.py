@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import tarfile
+from collections.abc import Callable
 
 import pytest
 
@@ -12,6 +13,13 @@ from tests.support.cli import Rootless, remove_as_owner
 from tests.support.images import SHELL_CONFIG, busybox_layer
 
 IMAGE = "localhost/busybox:latest"
+# What is done after the search for what tests have left, because it is left on purpose.
+LAST_STEPS = pytest.StashKey[list[Callable[[], None]]]()
+
+
+def pytest_unconfigure(config):
+    for step in config.stash.get(LAST_STEPS, []):
+        step()
 
 
 def pytest_collection_modifyitems(items):
