@@ -236,7 +236,7 @@ class HostFacts:
         return None
 
     @cached_property
-    def _pasta_findings(self) -> tuple[str | None, str | None]:
+    def _pasta_findings(self) -> tuple[str | None, str | None, str | None]:
         from rootless.network import findings
 
         return findings.find(
@@ -252,6 +252,11 @@ class HostFacts:
     def pasta_publishes(self) -> bool:
         """Whether ports that pasta publishes work here."""
         return self._pasta_findings[1] is None
+
+    @cached_property
+    def pasta_slowness(self) -> str | None:
+        """Why another helper is better here; None where pasta is as fast as it should be."""
+        return self._pasta_findings[2]
 
     @cached_property
     def _slirp4netns_failure(self) -> str | None:

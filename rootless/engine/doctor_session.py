@@ -58,6 +58,9 @@ def network(host: HostFacts, tried: dict[str, str]) -> list[Finding]:
     works = [name for name, failure in failures.items() if not failure]
     if works:
         others = [f"{name}: {failure}" for name, failure in failures.items() if failure]
+        if host.pasta_slowness is not None:
+            works.reverse()
+            others.append(f"pasta is slow: {host.pasta_slowness}")
         remark = f" ({'; '.join(others)})" if others else ""
         return [*found, Finding("network", WORKS, using=" or ".join(works) + remark)]
     why = "; ".join(failures.values())

@@ -35,14 +35,13 @@ def _helpers(engine: Engine, *, refresh: bool) -> tuple[Check, ...]:
     found = []
     for name in ("pasta", "slirp4netns"):
         program = engine.host.find_program(name)
-        unusable, no_ports = findings.find(name, program, engine.paths.cache, refresh=refresh)
+        unusable, no_ports, slow = findings.find(name, program, engine.paths.cache, refresh=refresh)
         if unusable is not None:
             result = "skipped" if program is None else "failed"
             found.append(Check(name, result, unusable))
-        elif no_ports is not None:
-            found.append(Check(name, "works", f"our relay publishes its ports: {no_ports}"))
         else:
-            found.append(Check(name, "works"))
+            relayed = f"our relay publishes its ports: {no_ports}" if no_ports else ""
+            found.append(Check(name, "works", "; ".join(filter(None, (slow, relayed)))))
     # One that works is enough: the others are not needed.
     if any(each.result == "works" for each in found):
         found = [

@@ -21,6 +21,9 @@ class Host(Protocol):
     def pasta_publishes(self) -> bool: ...
 
     @property
+    def pasta_slowness(self) -> str | None: ...
+
+    @property
     def slirp4netns(self) -> str | None: ...
 
     @property
@@ -84,6 +87,8 @@ def _private(host: Host) -> Backend:
         choices.append(_pasta(host))
     if host.slirp4netns is not None:
         choices.append(_slirp4netns(host))
+    if len(choices) > 1 and host.pasta_slowness is not None:
+        choices.reverse()
     if not choices:
         return _none(host)
     return choices[0] if len(choices) == 1 else Private(tuple(choices))

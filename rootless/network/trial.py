@@ -10,6 +10,8 @@ from rootless.network.names import Resolver, is_loopback, parse_resolver
 from rootless.typed import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from rootless.network.backend import Attachment, Backend
 
 _RESOLV_CONF = "/etc/resolv.conf"
@@ -27,7 +29,8 @@ def run(backend: Backend) -> tuple[tuple[str, str | None], ...]:
                 return (
                     (f"network by {attachment.backend}", None),
                     ("name resolution", _resolution_failure(pid, attachment)),
-                    ("the host by its alias", _host_failure(pid, host)),
+                    ("the host by its alias", _host_failure(pid, host, probe.use_outbound)),
+                    ("a transfer to the host", _host_failure(pid, host, probe.use_upload)),
                     ("published ports", probe.use_ports(pid, host or "127.0.0.1", ports)),
                 )
             finally:
@@ -36,10 +39,10 @@ def run(backend: Backend) -> tuple[tuple[str, str | None], ...]:
         return ((f"network by {backend.name}", error.message),)
 
 
-def _host_failure(pid: int, host: str | None) -> str | None:
+def _host_failure(pid: int, host: str | None, use: Callable[[int, str], str | None]) -> str | None:
     if host is None:
         return "this host has no address but its loopback"
-    return probe.use_outbound(pid, host)
+    return use(pid, host)
 
 
 def _resolution_failure(pid: int, attachment: Attachment) -> str | None:

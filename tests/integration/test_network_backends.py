@@ -288,14 +288,38 @@ def test_a_probe_finds_a_working_helper_and_says_why_another_does_not_work(
     fake.write_text("#!/bin/sh\necho cannot do it >&2\nexit 1\n")
     fake.chmod(0o755)
     cache = str(tmp_path / "cache")
-    unusable, _ = findings.find("pasta", str(fake), cache)
+    unusable, _, _ = findings.find("pasta", str(fake), cache)
     assert "cannot do it" in (unusable or "")
     fake.write_text("#!/bin/sh\nexit 2\n")  # another program: the answer is not remembered
     assert "cannot do it" not in (findings.find("pasta", str(fake), cache)[0] or "")
 
 
+def test_a_helper_is_not_slow_where_what_is_sent_arrives(needs_slirp4netns):
+    with Namespace() as made:
+        link = Slirp4netns(SLIRP).start(made.pid, NetworkRequest())
+        try:
+            host = link.wait().host_address
+            assert host is None or probe.use_upload(made.pid, host) is None
+        finally:
+            link.close()
+
+
+def test_what_was_found_is_remembered(tmp_path, monkeypatch, needs_tun):
+    answer = probe.Findings(None, "no\nports", "9 of 64 MiB in 1.5 s")
+    monkeypatch.setattr(probe, "probe_pasta", lambda program: answer)
+    expected = (None, "no ports", "9 of 64 MiB in 1.5 s")
+    program, cache = sys.executable, str(tmp_path / "cache")
+    assert findings.find("pasta", program, cache) == expected
+    monkeypatch.setattr(probe, "probe_pasta", None)
+    assert findings.find("pasta", program, cache) == expected
+
+
 def test_a_helper_that_is_not_installed_is_no_mystery(tmp_path):
-    assert findings.find("pasta", None, str(tmp_path)) == ("pasta is not installed",) * 2
+    assert findings.find("pasta", None, str(tmp_path)) == (
+        "pasta is not installed",
+        "pasta is not installed",
+        None,
+    )
 
 
 def test_a_rate_limits_both_ways_and_published_ports_too(namespace, needs_slirp4netns):

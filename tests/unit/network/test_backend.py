@@ -13,12 +13,20 @@ class Facts(NamedTuple):
     slirp4netns: str | None = None
     pasta_publishes: bool = True
     network_loss: str = ""
+    pasta_slowness: str | None = None
 
 
 def test_the_first_helper_that_works_is_the_default():
     assert pick_backend("private", Facts("/usr/bin/pasta", "/usr/bin/slirp4netns")).name == "pasta"
     assert pick_backend("private", Facts(slirp4netns="/usr/bin/slirp4netns")).name == "slirp4netns"
     assert pick_backend("private", Facts()).name == "none"
+
+
+def test_a_slow_helper_is_better_than_none_and_worse_than_a_fast_one():
+    slow = Facts("/usr/bin/pasta", "/usr/bin/slirp4netns", pasta_slowness="9 of 64 MiB in 1.5 s")
+    assert pick_backend("private", slow).name == "slirp4netns"
+    assert pick_backend("private", slow._replace(slirp4netns=None)).name == "pasta"
+    assert pick_backend("pasta", slow).name == "pasta"
 
 
 def test_without_network_namespaces_the_default_is_the_hosts_network_and_nothing_else():
