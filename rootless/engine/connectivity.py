@@ -335,7 +335,8 @@ def _base_hosts(given: str | None, *, shares_host: bool) -> str | None:
 def refuse_in_use(name: str, users: list[str]) -> None:
     """Raise Conflict naming the containers that still use a network."""
     if users:
+        more = f" and {len(users) - 3} more" if len(users) > 3 else ""
         raise Conflict(
-            f"network {name} is in use by {', '.join(users)}",
+            f"network {name} is in use by {', '.join(users[:3])}{more}",
             hint="remove those containers, or disconnect them",
         )
