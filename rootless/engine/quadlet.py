@@ -50,6 +50,7 @@ _OTHERS = frozenset(
     ("Image", "Rootfs", "Exec", "ContainerName", "ServiceName", "User", "Group", "Notify", "AutoUpdate", "PodmanArgs")
 )  # fmt: skip
 _OF_VOLUMES = {"Label": "label", "Driver": "driver"}
+_OPTIONS_OF_VOLUMES = {"Type": "type", "Device": "device", "Options": "o"}
 _OF_NETWORKS = {
     "Label": "label", "Driver": "driver", "Subnet": "subnet", "Gateway": "gateway", "Options": "opt",
     "IPRange": "ip-range", "DNS": "dns",
@@ -196,6 +197,10 @@ class Quadlet:
             return self._flags_of_container(setting, surroundings)
         if key in ("VolumeName", "NetworkName", "ServiceName"):
             return ()
+        if self.section == "Volume" and key in _OPTIONS_OF_VOLUMES:
+            if self.last("Type") not in ("tmpfs", "bind", "none"):
+                raise self.fail(setting, "goes with Type=tmpfs and Type=bind only")
+            return (f"--opt={_OPTIONS_OF_VOLUMES[key]}={value}",)
         raise self.fail(setting, "rootless has nothing that does this")
 
     def _flags_of_container(self, setting: Setting, surroundings: Surroundings) -> tuple[str, ...]:

@@ -72,6 +72,8 @@ def test_a_container_is_a_service_that_runs_it():
 def test_volumes_and_networks_are_made_once():
     volume = service("data.volume", "[Volume]\nVolumeName=data\nLabel=a=b c=d\n")
     assert "ExecStart=/bin/true volume create --ignore --label=a=b --label=c=d data\n" in volume
+    memory = service("m.volume", "[Volume]\nType=tmpfs\nDevice=tmpfs\nOptions=size=1m\n")
+    assert " --opt=type=tmpfs --opt=device=tmpfs --opt=o=size=1m " in memory
     network = service("net.network", "[Network]\nSubnet=10.1.0.0/16\nInternal=true\n")
     assert "create --ignore --subnet=10.1.0.0/16 --internal=true systemd-net\n" in network
     assert "RemainAfterExit=yes" in network
@@ -88,7 +90,8 @@ def test_volumes_and_networks_are_made_once():
         ("a.container", "[Container]\nImage=x\n[Service]\nType=forking\n", "Type=notify or oneshot"),
         ("a.container", "[Containers]\n", r"a.container:1: unknown section \[Containers\]"),
         ("a.container", "Image=x\n", "a.container:1: neither a section nor KEY=VALUE"),
-        ("a.volume", "[Volume]\nDevice=/dev/sda\n", "a.volume:2: Device: rootless has nothing"),
+        ("a.volume", "[Volume]\nDevice=/dev/sda\n", "a.volume:2: Device: goes with Type=tmpfs and"),
+        ("a.volume", "[Volume]\nCopy=true\n", "a.volume:2: Copy: rootless has nothing"),
     ],
 )  # fmt: skip
 def test_what_cannot_be_honoured_is_named_with_its_line(name, text, said):
