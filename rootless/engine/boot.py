@@ -100,6 +100,14 @@ def _by_systemd(name: str, report: Report) -> None:
             return
         run_program(("systemctl", "--user", "daemon-reload"))
         report(Notice(f"wrote {path}: it starts container {name}, and others like it, at boot"))
+    elif not os.path.lexists(f"{directory}/default.target.wants/{UNIT}"):
+        report(
+            Notice(
+                f"nothing starts container {name} at boot: `systemctl --user enable {UNIT}` would",
+                "warning",
+            )
+        )
+        return
     if not lingers():
         report(
             Notice(

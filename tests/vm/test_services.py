@@ -41,6 +41,8 @@ def own_store(units, tmp_path):
     own("load", "-q", "-i", str(tmp_path / "busybox.tar"))
     yield own
     systemctl("disable", "--now", "rootless-start.service")
+    os.unlink(os.path.expanduser("~/.config/systemd/user/rootless-start.service"))
+    systemctl("daemon-reload")
     own("system", "reset", "-f")
 
 
@@ -85,6 +87,10 @@ def test_what_runs_always_is_started_with_the_session(own_store):
     systemctl("restart", "rootless-start.service")
     wait_until(lambda: own_store("ps", "-q").stdout != "", "the container to start", timeout_s=60)
     own_store("rm", "-f", "-t", "0", "kept")
+    systemctl("disable", "rootless-start.service")
+    said = own_store(*DETACHED, "--name", "kept", "--restart", "always", IMAGE, "sleep", "1000")
+    own_store("rm", "-f", "-t", "0", "kept")
+    assert "systemctl --user enable rootless-start.service" in said.stderr
 
 
 def test_the_journal_is_a_log(machine):
