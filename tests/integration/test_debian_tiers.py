@@ -77,6 +77,26 @@ def test_with_less(tier, host, context, needs_subids):
     assert build_and_run(host, context, network=network)[0] == tier
 
 
+@pytest.mark.network
+@pytest.mark.show
+@pytest.mark.parametrize(
+    "tier", ["overlay", "fuse-overlayfs", "vfs", "single-id", "shared-proc", "shared-network"]
+)
+def test_packages_of_a_mirror(tier, host, images, tmp_path, needs_subids):
+    """``apt-get update && apt-get install`` with the network, on every tier and with every driver."""
+    update = "apt-get update && apt-get install --yes --no-install-recommends tree"
+    (tmp_path / "Dockerfile").write_text(f"FROM {images.debian}\nRUN {update}\n")
+    if tier == "single-id":
+        host.environment["PATH"] = path_without(str(tmp_path / "bin"), "newuidmap", "newgidmap")
+    elif tier in WORLDS:
+        host.command = (*WORLDS[tier], *host.command)
+    else:
+        host.environment["ROOTLESS_STORAGE_DRIVER"] = tier
+    host("build", "-q", "--no-cache", "-t", "packages", str(tmp_path), timeout_s=600)
+    said = host("run", "--rm", "packages", "tree", "--version", timeout_s=120).stdout
+    assert said.startswith("tree v")
+
+
 # -- inside another container -------------------------------------------------------------------
 
 
