@@ -72,6 +72,7 @@ class PlainProgress(Progress):
         self.actions: dict[str, str] = {}
         self.partial: dict[int, bytes] = {}
         self.started: dict[int, float] = {}
+        self.numbers: dict[int, int] = {}  # shown for a step: in the order of their beginning
 
     def __call__(self, event: Event) -> None:
         match event:
@@ -82,12 +83,18 @@ class PlainProgress(Progress):
                 self.transfer(event)
             case StepStarted(step=step, name=name):
                 self.started[step] = time.monotonic()
-                self.write(f"#{step} {phrases.printable(name)}\n")
+                self.write(f"{self.number(step)} {phrases.printable(name)}\n")
             case StepOutput(step=step, data=data):
                 self.output(step, data)
             case StepDone(step=step, cached=cached, seconds=seconds):
                 self.flush_partial(step)
-                self.write(f"#{step} CACHED\n" if cached else f"#{step} DONE {seconds:.1f}s\n")
+                self.write(
+                    f"{self.number(step)} {'CACHED' if cached else f'DONE {seconds:.1f}s'}\n"
+                )
+
+    def number(self, step: int) -> str:
+        """Steps that are not needed leave no gap."""
+        return f"#{self.numbers.setdefault(step, len(self.numbers) + 1)}"
 
     def transfer(self, event: Transfer) -> None:
         """One line for each kind of work on each name."""
@@ -105,7 +112,7 @@ class PlainProgress(Progress):
             lines, rest = [*lines, rest], b""
         for line in lines:
             text = line.decode(errors="replace").rstrip("\r")
-            self.write(f"#{step} {elapsed:.3f} {text}\n")
+            self.write(f"{self.number(step)} {elapsed:.3f} {text}\n")
         if rest:
             self.partial[step] = rest
 

@@ -28,9 +28,9 @@ def test_a_log_gets_whole_lines():
         for event in BUILD:
             report(event)
     lines = stream.getvalue().splitlines()
-    assert lines[0] == "#2 [2/2] RUN make"
+    assert lines[0] == "#1 [2/2] RUN make"
     assert [line.split(maxsplit=2)[2] for line in lines[1:3]] == ["cc a.c", "cc b.c"]
-    assert lines[3:] == ["#2 DONE 1.2s", "#1 [1/2] FROM alpine", "#1 CACHED"]
+    assert lines[3:] == ["#1 DONE 1.2s", "#2 [1/2] FROM alpine", "#2 CACHED"]
 
 
 def test_a_log_says_once_what_is_transferred():
