@@ -82,18 +82,21 @@ class Engine:
         """Say once a store what this host lacks, and what was taken instead."""
         from rootless.engine.tiers import LOST, losses
 
-        for loss in losses(self.host):
-            said = f"{self.paths.cache}/said-{loss.tier}"
-            if os.path.exists(said):
-                continue
-            report(Notice(f"{LOST[loss.tier]}: {loss.why}", "warning"))
-            with open(said, "w"):
+        new = [each for each in losses(self.host) if not os.path.exists(self._said(each.tier))]
+        for why in dict.fromkeys(each.why for each in new):
+            lost = "; ".join(LOST[each.tier] for each in new if each.why == why)
+            report(Notice(f"{lost}: {why}", "warning"))
+        for each in new:
+            with open(self._said(each.tier), "w"):
                 pass
         self.tell_store(report)
 
+    def _said(self, what: str) -> str:
+        return f"{self.paths.cache}/said-{what}"
+
     def tell_store(self, report: Report) -> None:
         """Say once what is wrong with the place of the store, before much lies there."""
-        said = f"{self.paths.cache}/said-store"
+        said = self._said("store")
         if not os.path.exists(said):
             from rootless.engine.doctor_store import network_store
 
