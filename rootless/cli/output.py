@@ -232,14 +232,16 @@ def _plain(value: object) -> str:
 
 
 def confirm(question: str) -> bool:
-    """Ask a person; only "y" or "yes" is yes.  Raises InvalidRequest where nobody can answer."""
-    if not sys.stdin.isatty():
-        from rootless.errors import InvalidRequest
-
-        raise InvalidRequest("nobody is there to confirm it", hint="--force asks nobody")
+    """Ask a person, or a pipe; only "y" or "yes" is yes.  Raises InvalidRequest where nobody answers."""
     sys.stderr.write(f"{question} [y/N] ")
     sys.stderr.flush()
-    return sys.stdin.readline().strip().lower() in ("y", "yes")
+    answer = sys.stdin.readline()
+    if not answer and not sys.stdin.isatty():
+        from rootless.errors import InvalidRequest
+
+        sys.stderr.write("\n")
+        raise InvalidRequest("nobody is there to confirm it", hint="--force asks nobody")
+    return answer.strip().lower() in ("y", "yes")
 
 
 def ask(what: str, usual: str | None = None) -> str:

@@ -86,6 +86,8 @@ def create(
         from rootless.engine.log_options import log_options
 
         log_options(request._asdict())
+    if request.restart:
+        _check_restart(request)
     sweep_containers(engine)
     engine.tell_loss(report)
     if request.require:
@@ -359,6 +361,16 @@ class Draft:
             lower=tuple(map(move, rootfs.lower)),
             upper=move(rootfs.upper) if rootfs.upper else None,
             work=move(rootfs.work) if rootfs.work else None,
+        )
+
+
+def _check_restart(request: RunRequest) -> None:
+    from rootless.runtime.restart import parse_policy
+
+    if parse_policy(request.restart).name != "no" and request.rm:
+        raise InvalidRequest(
+            "--rm and --restart cannot be had together",
+            hint="what removes itself at its end is not started again",
         )
 
 

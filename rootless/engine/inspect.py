@@ -116,14 +116,37 @@ def _config(engine: Engine, container: Container, spec: Spec) -> dict[str, Any]:
         "Annotations": spec.get("annotations", {}),
         "StopSignal": container.record["stop_signal"],
         "StopTimeout": container.record["stop_timeout"],
-        "ExposedPorts": of_image.get("ExposedPorts", {}),
+        "ExposedPorts": {
+            **of_image.get("ExposedPorts", {}),
+            **{each: {} for each in ports(container)},
+        },
         "Umask": f"{process['user'].get('umask', 0o022):04o}",
         "Timeout": settings.get("timeout", 0),
         "Secrets": [_secret(each) for each in container.record["launch"].get("secrets", ())],
     }
     if of_image.get("Healthcheck") or settings.get("health_cmd"):
-        document["Healthcheck"] = container.record.get("health") or of_image.get("Healthcheck")
+        document["Healthcheck"] = healthcheck(container) or of_image.get("Healthcheck")
     return document
+
+
+def healthcheck(container: Container) -> dict[str, Any] | None:
+    """What is checked and when, in docker's words and nanoseconds; None without a check."""
+    options = container.record.get("health")
+    if options is None:
+        return None
+    test = list(options["test"])
+    shell = test[:2] == ["/bin/sh", "-c"] and len(test) == 3
+    times = {
+        name: round(options[f"{key}_s"] * 1_000_000_000)
+        for name, key in (
+            ("Interval", "interval"),
+            ("Timeout", "timeout"),
+            ("StartPeriod", "start_period"),
+            ("StartInterval", "start_interval"),
+        )
+    }
+    words = ["CMD-SHELL", test[2]] if shell else ["CMD", *test]
+    return {"Test": words, **times, "Retries": options["retries"]}
 
 
 def _secret(described: dict[str, Any]) -> dict[str, Any]:
@@ -242,11 +265,17 @@ def network_settings(container: Container, state: State | None) -> dict[str, Any
     places = attachment.get("places") or ()
     return {
         "Bridge": "",
+        "SandboxID": "",
+        "EndpointID": "",
+        "HairpinMode": False,
         "SandboxKey": f"/proc/{state['pid']}/ns/net" if state and "pid" in state else "",
         "Ports": ports(container),
         "Gateway": attachment.get("gateway") or "",
         "IPAddress": attachment.get("address") or "",
+        "IPPrefixLen": 0,
+        "IPv6Gateway": "",
         "GlobalIPv6Address": attachment.get("address6") or "",
+        "GlobalIPv6PrefixLen": 0,
         "MacAddress": attachment.get("mac_address") or "",
         "Backend": attachment.get("backend") or container.record["backends"].get("network", ""),
         "HelperPid": attachment.get("helper_pid") or 0,

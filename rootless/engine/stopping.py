@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from rootless.runtime.container import Container
 
 _LAUNCH_S = 30.0
+_UNUSUAL_S = 0.3  # until an end that takes so long is looked into
 
 
 def signal_number(text: str) -> int:
@@ -105,6 +106,14 @@ def ask_to_end(container: Container) -> None:
         pass
 
 
+def _release(container: Container) -> None:
+    from rootless.runtime import held_ends
+
+    state = container.state() or {}
+    if state.get("pid"):
+        held_ends.release(state["pid"])
+
+
 def signal_init(container: Container, number: int) -> bool:
     """Signal the container's first process; False when it does not run."""
     state = container.state()
@@ -123,7 +132,11 @@ def wait_for_end(container: Container, seconds: float | None) -> bool:
     """Wait until nobody holds the container's lock; False when the time is over first."""
     patience = None if seconds is None else time.monotonic() + seconds
     pause = 0.002
+    look = time.monotonic() + _UNUSUAL_S
     while container.state() is not None:
+        if time.monotonic() > look:
+            _release(container)
+            look += 1.0
         if patience is not None and time.monotonic() >= patience:
             return False
         time.sleep(pause)

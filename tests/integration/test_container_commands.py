@@ -167,6 +167,7 @@ def test_containers_are_chosen_by_filter_latest_and_cidfile(rootless, busybox, t
 def test_prune_removes_what_does_not_run(rootless, sleeper, busybox):
     identifier = rootless("create", "--label", "prune=me", busybox).stdout.strip()
     assert "nobody is there to confirm" in rootless.fails("container", "prune")
+    assert rootless("container", "prune", stdin="n\n", check=False).stdout == ""
     result = rootless("container", "prune", "-f", "--filter", "label=prune").stdout
     assert result.startswith(f"{identifier}\nTotal reclaimed space: ")
     assert sleeper in rootless("ps", "--format", "{{.Names}}").stdout
@@ -296,3 +297,41 @@ def test_what_ran_when_the_run_time_state_went_has_ended(rootless, busybox, flag
     assert state == "137 the machine or the user's session ended\n"
     assert rootless("start", "lost").stdout == "lost\n"
     rootless("rm", "-f", "-t", "0", "lost")
+
+
+@pytest.mark.parametrize(
+    ("flags", "said"),
+    [(("--restart", "asleep"), "is unknown"), (("--rm", "--restart", "always"), "cannot be had")],
+)
+def test_a_wrong_restart_policy_leaves_no_container(rootless, busybox, flags, said):
+    assert said in rootless.fails("run", "-d", *flags, "--name", "unmade", busybox, "true")
+    assert rootless("container", "exists", "unmade", check=False).exit_code == 1
+
+
+def test_inspect_says_dockers_words_of_a_health_check_and_ports(rootless, busybox):
+    flags = ("--health-cmd", "test -e /ok", "--health-interval", "1.5s", "--expose", "99")
+    rootless("create", "--name", "checked", *flags, "-p", "127.0.0.1::80", busybox)
+    config = json.loads(rootless("inspect", "-f", "{{json .Config}}", "checked").stdout)
+    rootless("rm", "checked")
+    check = config["Healthcheck"]
+    assert check["Test"] == ["CMD-SHELL", "test -e /ok"]
+    assert (check["Interval"], check["Timeout"], check["Retries"]) == (
+        1_500_000_000,
+        30_000_000_000,
+        3,
+    )
+    assert config["ExposedPorts"].keys() >= {"80/tcp"}
+
+
+@pytest.mark.parametrize("line", ["rm -f", "stop -t 0"])
+def test_a_stopped_exec_does_not_keep_its_container_from_ending(rootless, sleeper, line):
+    """Nobody else may collect its program, and the container's first process waits for that."""
+    entered = rootless.start("exec", sleeper, "sh", "-c", "echo in; sleep 1000")
+    try:
+        assert entered.stdout.readline() == b"in\n"
+        entered.send_signal(signal.SIGSTOP)
+        rootless(*line.split(), sleeper, timeout_s=10)
+        assert entered.wait(10) == 137
+    finally:
+        entered.kill()
+        entered.communicate()
