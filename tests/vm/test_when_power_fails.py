@@ -20,6 +20,7 @@ from tests.vm.conftest import IMAGE, LAST_STEPS
 pytestmark = [pytest.mark.kvm, pytest.mark.usefixtures("needs_user_manager")]
 BOOTED_AGAIN = "ROOTLESS_TEST_BOOTED_AGAIN"
 KEPT = ("PYTHONPATH", "PYTHONDONTWRITEBYTECODE", "ROOTLESS_TEST_MACHINE", "ROOTLESS_TEST_REQUIRE")
+SCOPE = ("systemd-run", "--user", "--scope", "--quiet", "--property=Delegate=yes", "--")
 HOME = Path(os.path.expanduser("~"))
 PROGRAM = HOME / "app" / "bin" / "rootless"
 
@@ -56,6 +57,8 @@ def leave_containers(archive):
     install()
     own = installed()
     own("load", "-q", "-i", archive)
+    # In scopes, as logins are: systemd ends what is left in the job's own cgroup, and waits for that.
+    own.command = (*SCOPE, str(PROGRAM))
     program = ("--network", "none", IMAGE, "sh", "-c", "date >> /life; exec sleep 10000")
     said = own("run", "-d", "--name", "kept", "--restart", "always", *program).stderr
     assert "it starts container kept" in said
