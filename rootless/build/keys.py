@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 
-from rootless.build.steps import CopyStep, RunStep, Step, WorkdirStep
+from rootless.build.steps import CopyStep, RunStep, Step, TreeFiles, WorkdirStep
 from rootless.image.digest import Digest, digest_of
 from rootless.typed import TYPE_CHECKING
 
@@ -19,12 +19,18 @@ _FORMAT = "1"  # a change of what steps do to the file system changes every key
 
 
 def step_parts(
-    step: Step, parent: str, inputs: Sequence[str] = (), *, timestamp: int | None = None
+    step: Step,
+    parent: str,
+    inputs: Sequence[str] = (),
+    *,
+    timestamp: int | None = None,
+    limits: Sequence[str] = (),
 ) -> dict[str, str]:
     """What makes the step what it is, by name.
 
     ``parent`` is the chain ID below it ("" on nothing).  ``inputs`` are the digests of what its mounts
-    (RUN) or sources (COPY, ADD) read, in their order; "" for those that read nothing.
+    (RUN) or sources (COPY, ADD) read, in their order; "" for those that read nothing.  ``limits`` are
+    flags of the build that programs can notice.
     """
     parts = {"format": _FORMAT, "parent": "" if stands_alone(step) else parent}
     if timestamp is not None:
@@ -32,6 +38,8 @@ def step_parts(
     match step:
         case RunStep():
             parts |= _run_parts(step, inputs)
+            if limits:
+                parts["limits"] = " ".join(limits)
         case CopyStep():
             parts |= _copy_parts(step, inputs)
         case WorkdirStep(path=path, user=user):
@@ -72,6 +80,10 @@ def _run_parts(step: RunStep, inputs: Sequence[str]) -> dict[str, str]:
         parts[f"variable {name}"] = value
     for index, mount in enumerate(step.mounts):
         fields = {**mount._asdict(), "tree": ""}  # what the tree holds is the input, not its name
+        if (
+            mount.type == "cache"
+        ):  # whose contents it is and who may use it meanwhile is in no layer
+            fields |= {"id": "", "sharing": ""}
         parts[f"mount {index}"] = json.dumps(fields, sort_keys=True)
         parts[f"content of mount {index} on {mount.target}"] = _at(inputs, index)
     return parts
@@ -86,9 +98,16 @@ def _copy_parts(step: CopyStep, inputs: Sequence[str]) -> dict[str, str]:
     }
     for index, source in enumerate(step.sources):
         fields = {name: value for name, value in source._asdict().items() if name != "tree"}
+        if isinstance(source, TreeFiles) and not step.parents:  # there "/./" has a meaning
+            fields["patterns"] = [_tidy(each) for each in source.patterns]
         parts[f"source {index}"] = json.dumps([type(source).__name__, fields], sort_keys=True)
         parts[f"content of source {index}"] = _at(inputs, index)
     return parts
+
+
+def _tidy(pattern: str) -> str:
+    """``./a//b/`` is ``a/b``."""
+    return "/".join(part for part in pattern.split("/") if part not in ("", "."))
 
 
 def _at(inputs: Sequence[str], index: int) -> str:

@@ -223,6 +223,7 @@ class _Lookup:
             self._stage.parent or "",
             digests,
             timestamp=self._workshop.settings.timestamp,
+            limits=self._workshop.settings.limits,
         )
         if by_content:
             parts["by"] = "content"

@@ -61,6 +61,7 @@ class Settings(NamedTuple):
 
     dockerfile: str = "Dockerfile"  # how errors call it
     timestamp: int | None = None
+    limits: tuple[str, ...] = ()  # flags that the programs of RUN can notice
     no_cache: bool = False
     no_cache_stages: frozenset[str] = frozenset()
     cache_namespace: str = ""

@@ -19,8 +19,8 @@ def build(
     progress: str = "auto",
     call: str = "build",
     **given: Any,
-) -> None:
-    """Build an image from a Dockerfile."""
+) -> int:
+    """Build an image from a Dockerfile; 1 where only that was checked, and there are remarks."""
     from rootless.engine.build import build as build_image
 
     request = build_request(context, given)
@@ -31,13 +31,14 @@ def build(
     if result.lines:
         output.write("\n".join(result.lines))
     if not result.image_id:
-        return
+        return int(bool(result.warnings))
     if quiet:
         output.write(result.image_id)
-        return
+        return 0
     for name in result.names:
         output.remark(f"built {name}")
     output.write(result.image_id.partition(":")[2])
+    return 0
 
 
 def build_to_run(context: str, file: str | None, *, quiet: bool) -> str:

@@ -293,6 +293,7 @@ class _Build:
         settings = Settings(
             dockerfile=source.name,
             timestamp=self._timestamp(),
+            limits=self._limits(),
             no_cache=request.no_cache,
             no_cache_stages=frozenset(each.lower() for each in request.no_cache_filter),
             cache_namespace=self._build_args.get("BUILDKIT_CACHE_MOUNT_NS", ""),
@@ -320,6 +321,11 @@ class _Build:
             fetch=self._imported.fetch,
             settings=settings,
         )
+
+    def _limits(self) -> tuple[str, ...]:
+        size = self._request.shm_size
+        memory = () if size is None else (f"--shm-size={size}",)
+        return (*memory, *(f"--ulimit={each}" for each in sorted(self._request.ulimit)))
 
     def _timestamp(self) -> int | None:
         if self._request.timestamp is not None:

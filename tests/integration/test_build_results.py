@@ -121,8 +121,12 @@ def test_the_linter_knows_the_variables_of_stored_images(builder, tmp_path):
     text = "FROM busybox\nENV KNOWN=1\n"
     build(builder, tmp_path, text, "-t", "envied")
     (tmp_path / "Dockerfile").write_text("FROM envied\nENV A=$KNOWN B=$UNKNWON C=$PATH")
-    said = builder("build", "--check", str(tmp_path)).stdout
-    assert "UNKNWON" in said
+    checked = builder("build", "--check", str(tmp_path), check=False)
+    said = checked.stdout
+    assert "UNKNWON" in said and checked.exit_code == 1
+    clean = tmp_path / "clean"
+    clean.write_text("FROM envied\n")
+    builder("build", "--check", "-f", str(clean), str(tmp_path))
     assert "'$KNOWN" not in said and "$PATH" not in said
     strict = "# check=error=true\nFROM envied\nMAINTAINER x"
     assert "MaintainerDeprecated" in fails(builder, tmp_path, strict)

@@ -57,3 +57,22 @@ def test_a_difference_is_named():
 def test_a_timestamp_counts_because_it_is_in_the_layer():
     parts = step_parts(step("RUN a"), "p", timestamp=1)
     assert step_key(parts) != step_key(step_parts(step("RUN a"), "p"))
+
+
+def test_which_cache_mount_it_is_does_not_count_but_its_place_does():
+    mount = "RUN --mount=type=cache,target=/{},id={},sharing={} a"
+    assert key(mount.format("c", "x", "shared")) == key(mount.format("c", "y", "locked"))
+    assert key(mount.format("c", "x", "shared")) != key(mount.format("d", "x", "shared"))
+
+
+def test_a_source_may_be_spelled_in_several_ways():
+    assert key("COPY ./a//b/ /") == key("COPY a/b /")
+    assert key("COPY --parents ./a/./b /") != key("COPY --parents a/b /")
+
+
+def test_limits_count_where_a_program_runs():
+    def limited(text: str) -> str:
+        return step_key(step_parts(step(text), "p", limits=("--ulimit=nofile=9",)))
+
+    assert limited("RUN a") != key("RUN a", parent="p")
+    assert limited("COPY a /") == key("COPY a /", parent="p")
