@@ -28,9 +28,19 @@ _LONGEST = 64 * 1024  # of a compiled module; the memory for a longer read would
 
 def prepare() -> None:
     """For the program only: a library changes nothing in its host."""
+    _open_streams()
     gc.set_threshold(_ALLOCATIONS)
     if sys.pycache_prefix is None and not sys.flags.optimize:  # else they lie elsewhere
         sys.meta_path.insert(0, Finder("rootless."))
+
+
+def _open_streams() -> None:
+    """A file of ours must not get the number of a stream that the caller has closed: programs would write to it."""
+    for number, name in enumerate(("stdin", "stdout", "stderr")):
+        if getattr(sys, name) is None:  # the interpreter found it closed
+            os.open(os.devnull, os.O_RDWR)  # takes the lowest number that is free
+            os.set_inheritable(number, True)
+            setattr(sys, name, open(number, "w" if number else "r", closefd=False))  # noqa: SIM115  # kept
 
 
 class Finder:

@@ -195,3 +195,28 @@ def test_a_store_of_somebody_else(rootless):
 )
 def test_a_command_line_that_is_wrong(refused, argv):
     refused(*argv)
+
+
+@pytest.mark.parametrize(
+    ("closed", "targets"),
+    [
+        (">&-", ["/dev/null", "pipe"]),
+        ("2>&-", ["pipe", "/dev/null"]),
+        ("<&- >&- 2>&-", ["/dev/null", "/dev/null"]),
+    ],
+)
+def test_closed_streams_lead_to_no_file_of_ours(rootless, busybox, tmp_path, closed, targets):
+    """What opens a file gets the lowest number that is free, and a program writes to 1 and 2."""
+
+    def run(*argv):
+        words = ["sh", "-c", f'exec "$@" {closed}', "sh", *rootless.command, *argv]
+        done = subprocess.run(words, env=rootless.environment, capture_output=True, check=False)
+        assert b"Traceback" not in done.stderr
+        return done.returncode
+
+    read = "a=$(readlink /proc/$$/fd/1) b=$(readlink /proc/$$/fd/2)"
+    shown = f"{read}; echo $a > /seen/fds; echo $b >> /seen/fds; echo x; echo y >&2; exit 4"
+    assert run("ps", "-a") == 0
+    assert run(*RUN, "-v", f"{tmp_path}:/seen", busybox, "sh", "-c", shown) == 4
+    seen = (tmp_path / "fds").read_text(encoding="utf-8").splitlines()
+    assert [each.partition(":")[0] for each in seen] == targets
